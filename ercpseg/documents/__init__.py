@@ -1,0 +1,1 @@
+"""The documents that travel between stages: frozen, versioned, unknown keys refused; no I/O in this room."""

@@ -1,0 +1,72 @@
+"""What the data are, in numbers (reference: the quantities that rules R1–R34 read).
+
+Lengths in ``_px`` refer to the *reference long side*: every frame is thought scaled so that its longer side has the
+median length of the dataset, which makes frames of mixed sizes comparable.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from ercpseg.documents.base import Document, Part
+
+
+class Percentiles(Part):
+    """Five percentiles and the number of values behind them."""
+
+    n: int
+    p05: float
+    p10: float
+    p50: float
+    p90: float
+    p95: float
+
+
+class StructureFingerprint(Part):
+    """One structure over the frames that show it."""
+
+    frames: int = Field(description="frames in which it is present")
+    presence_frac: float = Field(description="share of all frames that show it (q)")
+    foreground_frac: Percentiles | None = Field(description="share of the field's pixels, over frames that show it (p)")
+    width_px: Percentiles | None = Field(description="local width, 2·EDT on the skeleton")
+    length_px: Percentiles | None = Field(description="skeleton length per frame")
+    components: float = Field(description="mean number of 8-connected components per frame that shows it")
+    component_area_px: Percentiles | None
+    contrast: Percentiles | None = Field(
+        description="(mean inside − mean of a ring around) / in-field standard deviation; negative = darker"
+    )
+
+
+class IntensityFingerprint(Part):
+    """Intensities inside the field; each list summarises one value per frame."""
+
+    mean: Percentiles
+    sd: Percentiles
+    noise_sd: Percentiles = Field(description="robust noise estimate in units of the frame's in-field sd")
+    mean_cv: float = Field(description="coefficient of variation of the frame means")
+    sd_cv: float
+
+
+class Fingerprint(Document):
+    """What the data are. Written once per dataset; a plan records the hash of the one it was made from."""
+
+    SCHEMA: ClassVar[str] = "ercpseg.fingerprint/1"
+
+    dataset: str
+    frames_sha256: str
+    frames: int
+    patients: int
+    grouped_by: str = Field(description="what told patients apart")
+    shapes: dict[str, int] = Field(description="'height x width' → frames")
+    reference_long_side_px: int = Field(description="median of the frames' longer sides")
+    long_side_spread: float = Field(description="(largest − smallest longer side) / median")
+    aspect: Percentiles = Field(description="width / height")
+    bits: dict[str, int] = Field(description="bits stored → frames")
+    spacing_known_frac: float
+    field_frac: Percentiles = Field(description="exposed share of the frame (f)")
+    intensity: IntensityFingerprint
+    structures: dict[str, StructureFingerprint]
+    overlap: dict[str, dict[str, float]] = Field(description="overlap[a][b] = share of a's pixels that are also b")
+    warnings: tuple[str, ...] = ()

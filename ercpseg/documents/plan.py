@@ -1,0 +1,215 @@
+"""The plan: every value decided, each with its rule, inputs and source.
+
+A plan is an ordered list of decisions. The same values are read by the program through typed sections
+(:attr:`Plan.values`), which are built from the decisions, so that what is explained is what is used.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, ValidationError
+
+from ercpseg.documents.base import Document, Part
+from ercpseg.errors import DocumentError
+from ercpseg.structures import StructureSet
+
+Size = tuple[int, int]
+
+
+class PreparationValues(Part):
+    """How a frame becomes the network's input; the same in training and in live prediction."""
+
+    working_long_side_px: int = Field(ge=16, le=4096, description="the longer side after resampling (R6)")
+    clip_percentiles: tuple[float, float] = Field(description="in-field percentiles to clip at before normalising (R2)")
+    field_mask: bool = Field(description="statistics inside the exposed field only, zero outside (R3)")
+
+
+class PatchValues(Part):
+    """What the network sees at once."""
+
+    size_px: Size = Field(description="(y, x) at working size (R8)")
+    whole_frame: bool = Field(description="a frame always fits one patch, so that prediction needs no tiles")
+    batch_size: int = Field(ge=1, description="(R9)")
+
+
+class NetworkValues(Part):
+    """Name in the NETWORKS table, and plain numbers for its builder."""
+
+    name: str
+    features: tuple[int, ...] = Field(description="channels per level, full resolution last excluded (R10)")
+    deep_supervision: int = Field(ge=0, le=6, description="auxiliary outputs below full resolution")
+
+
+class HeadValues(Part):
+    """Output channels: one sigmoid per structure, then per parent (R13)."""
+
+    structures: tuple[str, ...]
+    parents: tuple[str, ...]
+
+
+class LossValues(Part):
+    """Weighted sum of terms per head: Dice and focal cross-entropy (R14, R15)."""
+
+    head_weight: dict[str, float]
+    dice_weight: dict[str, float]
+    focal_weight: dict[str, float]
+    focal_alpha: dict[str, float]
+    focal_gamma: dict[str, float]
+    level_weights: tuple[float, ...] = Field(description="full resolution first; 0 switches a level off (R22)")
+    max_pooled: tuple[str, ...] = Field(description="heads whose lower-level targets are max-pooled (R22)")
+
+
+class SamplingValues(Part):
+    """Which frames and patches are drawn (R21)."""
+
+    oversample_frac: float = Field(ge=0, le=1, description="share of a batch that must show a drawn structure")
+    structure_share: dict[str, float] = Field(description="how often each structure is the one that is drawn")
+
+
+class AugmentationValues(Part):
+    """Ranges of the random transforms (R18–R20)."""
+
+    rotation_deg: float
+    scale: tuple[float, float]
+    shift_frac: float
+    mirror_axes: tuple[int, ...] = Field(description="0 = up-down, 1 = left-right; also used for test-time flips")
+    noise_sd: float
+    blur_sd_px: float
+    brightness: tuple[float, float]
+    contrast: tuple[float, float]
+    gamma: tuple[float, float]
+    apply_prob: float = Field(ge=0, le=1)
+
+
+class OptimiserValues(Part):
+    """Optimiser and learning-rate schedule (R29)."""
+
+    name: Literal["sgd", "adamw"]
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: Literal["poly", "cosine"]
+    warmup_frac: float
+
+
+class ScheduleValues(Part):
+    """How long to train."""
+
+    epochs: int = Field(ge=1)
+    iterations_per_epoch: int = Field(ge=1)
+    validation_iterations: int = Field(ge=1)
+    seconds_per_iteration: float | None = Field(description="measured on the planning machine; None = not measured")
+    time_budget_s: float | None
+    device: Literal["cpu", "cuda", "mps"]
+    seed: int
+
+
+class PostprocessStep(Part):
+    """Name in the STEPS table and its numbers, in working-size pixels."""
+
+    name: str
+    params: dict[str, float] = Field(default_factory=dict)
+
+
+class PostprocessValues(Part):
+    """Threshold and steps per structure (R24–R26)."""
+
+    threshold: dict[str, float]
+    steps: dict[str, tuple[PostprocessStep, ...]]
+
+
+class FoldValues(Part):
+    """Cross-validation (R30)."""
+
+    count: int = Field(ge=1)
+    grouped_by: str
+    method: str
+
+
+class PlanValues(Part):
+    """All sections; the key of a decision is ``section.field``."""
+
+    preparation: PreparationValues
+    patch: PatchValues
+    network: NetworkValues
+    heads: HeadValues
+    loss: LossValues
+    sampling: SamplingValues
+    augmentation: AugmentationValues
+    optimiser: OptimiserValues
+    schedule: ScheduleValues
+    postprocess: PostprocessValues
+    folds: FoldValues
+
+
+class Decision(Part):
+    """One value with its reason."""
+
+    key: str = Field(description="section.field of the plan")
+    value: Any
+    rule: str = Field(description="for example R6; 'pin' when a person decided")
+    by: Literal["rule", "recipe", "user"]
+    because: str = Field(description="the reason in one sentence with the numbers that decided")
+    inputs: dict[str, Any] = Field(
+        default_factory=dict, description="fingerprint quantities and earlier decisions read"
+    )
+    source: str = Field(description="paper, code fact or judgement behind the rule")
+
+
+class Plan(Document):
+    """A complete plan for one dataset."""
+
+    SCHEMA: ClassVar[str] = "ercpseg.plan/1"
+
+    dataset: str
+    recipe: str
+    fingerprint_sha256: str
+    frames_sha256: str
+    decisions: tuple[Decision, ...]
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def values(self) -> PlanValues:
+        """The decisions as typed sections.
+
+        Raises
+        ------
+        DocumentError
+            when a decision is missing, unknown or out of range.
+        """
+        nested: dict[str, dict[str, Any]] = {}
+        for decision in self.decisions:
+            section, _, field = decision.key.partition(".")
+            nested.setdefault(section, {})[field] = decision.value
+        try:
+            return PlanValues.model_validate(nested)
+        except ValidationError as error:
+            problems = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+            raise DocumentError("the plan's decisions do not fit together: " + "; ".join(problems)) from error
+
+    @property
+    def structure_set(self) -> StructureSet:
+        """The structures with their bits."""
+        return StructureSet(self.values.heads.structures)
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Output channels in order, each with the bits whose union it is."""
+        values = self.values.heads
+        all_heads = self.structure_set.heads()
+        return {name: all_heads[name] for name in (*values.structures, *values.parents)}
+
+    def decision(self, key: str) -> Decision:
+        """The decision with this key.
+
+        Raises
+        ------
+        KeyError
+            when there is none.
+        """
+        for decision in self.decisions:
+            if decision.key == key:
+                return decision
+        raise KeyError(key)

@@ -1,0 +1,63 @@
+"""Records of what was done: a training run, and the card of a model."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from ercpseg.documents.base import Document, Part
+
+
+class RunRecord(Document):
+    """One training of one fold of one plan."""
+
+    SCHEMA: ClassVar[str] = "ercpseg.run/1"
+
+    dataset: str
+    fold: str
+    plan_sha256: str
+    frames_sha256: str
+    seed: int
+    epochs: int
+    iterations: int
+    parameters: int
+    device: str
+    threads: int
+    seconds: float
+    seconds_per_iteration: float
+    expected_seconds_per_iteration: float | None
+    versions: dict[str, str]
+    machine: str
+    finished: bool
+    pseudo_dice: dict[str, float] = Field(
+        default_factory=dict, description="last patch-level validation Dice per head; not a result to quote"
+    )
+
+
+class FoldWeights(Part):
+    """The weights of one fold inside a model folder."""
+
+    fold: str
+    file: str
+    sha256: str
+    epochs: int
+    iterations: int
+    seed: int
+
+
+class ModelCard(Document):
+    """``model.json`` of a model folder: what it segments, from what it was trained, for what it is not meant."""
+
+    SCHEMA: ClassVar[str] = "ercpseg.model/1"
+
+    name: str
+    structures: tuple[str, ...]
+    ercpseg_version: str
+    plan_sha256: str
+    frames: int
+    patients: int
+    folds: tuple[FoldWeights, ...]
+    training_data: str
+    intended_use: str = "Research on X-ray fluoroscopy of ERCP. Not a medical device; not for diagnosis or treatment."
+    limits: tuple[str, ...] = ()
