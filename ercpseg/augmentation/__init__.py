@@ -1,0 +1,1 @@
+"""Augmentation: the plan's ranges as a batchgeneratorsv2 pipeline."""

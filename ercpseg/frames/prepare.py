@@ -1,0 +1,125 @@
+"""From a frame to the network's input and back; the SAME functions serve training and live prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ercpseg.documents.plan import PreparationValues
+from ercpseg.frames.field import find_field
+from ercpseg.structures import Bitmask
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Native and working size (y, x) of one frame: all that is needed to bring a result back."""
+
+    native: tuple[int, int]
+    working: tuple[int, int]
+
+    @property
+    def scale(self) -> float:
+        """Working / native length."""
+        return max(self.working) / max(self.native)
+
+
+def working_geometry(native: tuple[int, int], working_long_side_px: int) -> Geometry:
+    """The size to which a frame is resampled: its longer side becomes ``working_long_side_px``.
+
+    >>> working_geometry((1024, 768), 512)
+    Geometry(native=(1024, 768), working=(512, 384))
+    """
+    scale = working_long_side_px / max(native)
+    return Geometry(native, (max(1, round(native[0] * scale)), max(1, round(native[1] * scale))))
+
+
+def prepare(pixels: NDArray[Any], values: PreparationValues) -> tuple[NDArray[np.float32], Geometry]:
+    """Canonical frame (y, x) → network input (1, y, x) float32 at working size, and the way back.
+
+    Clip to percentiles inside the field, z-score inside the field, zero outside it, then resample (cubic, anti-aliased).
+    """
+    geometry = working_geometry((pixels.shape[0], pixels.shape[1]), values.working_long_side_px)
+    field = find_field(pixels) if values.field_mask else None
+    normalised = _normalise(pixels, field, values.clip_percentiles)
+    return _resample(normalised, geometry.working)[None], geometry
+
+
+def _normalise(
+    pixels: NDArray[Any], field: NDArray[np.bool_] | None, clip: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Exact percentiles, mean and sd from the histogram, applied as a table: one look-up per pixel."""
+    inside = pixels if field is None or field.all() else pixels[field]
+    counts = np.bincount(inside.ravel())
+    cumulative = np.cumsum(counts)
+    low, high = (int(np.searchsorted(cumulative, max(1.0, q / 100 * cumulative[-1]))) for q in clip)
+    grey = np.clip(np.arange(len(counts), dtype=np.float64), low, max(high, low + 1))
+    mean = float((grey * counts).sum() / cumulative[-1])
+    sd = float(np.sqrt((np.square(grey - mean) * counts).sum() / cumulative[-1]))
+    table = np.full(int(np.iinfo(pixels.dtype).max) + 1, (grey[-1] - mean) / max(sd, 1e-3), np.float32)
+    table[: len(grey)] = (grey - mean) / max(sd, 1e-3)
+    result = table[pixels]
+    if inside is not pixels:
+        result[~field] = 0  # type: ignore[operator]  # a field was given: ``inside`` differs only then
+    return result
+
+
+def _resample(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    if image.shape == size:
+        return image
+    import torch
+
+    tensor = torch.from_numpy(image)[None, None]
+    result = torch.nn.functional.interpolate(tensor, size=size, mode="bicubic", antialias=True, align_corners=False)
+    return np.asarray(result[0, 0].numpy(), dtype=np.float32)
+
+
+def resample_bitmask(bitmask: Bitmask, size: tuple[int, int], thin_bits: int = 0) -> Bitmask:
+    """Bitmask (y, x) to ``size``, structure by structure, so that overlap survives.
+
+    A pixel is set where at least half of it is covered; for the structures in ``thin_bits``, where any of it is
+    covered when shrinking (half a wire's width must not vanish, R7).
+    """
+    if bitmask.shape == size:
+        return bitmask
+    import torch
+    from torch.nn import functional
+
+    bits = [1 << i for i in range(8) if (bitmask & (1 << i)).any()]
+    result = np.zeros(size, np.uint8)
+    shrinks = size[0] < bitmask.shape[0]
+    for bit in bits:
+        mask = torch.from_numpy(((bitmask & bit) != 0).astype(np.float32))[None, None]
+        if shrinks and bit & thin_bits:
+            resampled = functional.adaptive_max_pool2d(mask, size)
+        else:
+            resampled = functional.interpolate(mask, size=size, mode="bilinear", antialias=shrinks, align_corners=False)
+        result |= (resampled[0, 0].numpy() >= 0.5).astype(np.uint8) * np.uint8(bit)
+    return result
+
+
+def restore(
+    logits: torch.Tensor, geometry: Geometry, bits: dict[str, int], thresholds: dict[str, float]
+) -> tuple[Bitmask, torch.Tensor]:
+    """Logits (heads, y, x) at working size → bitmask (y, x) and logits at native size.
+
+    ``bits`` names the bit of each leading head (parents, which come last, are left out); thresholds are probabilities.
+    """
+    import torch
+
+    native = logits[: len(bits)].float()
+    if tuple(native.shape[1:]) != geometry.native:
+        shrinks = geometry.native[0] < native.shape[1]
+        native = torch.nn.functional.interpolate(
+            native[None], size=geometry.native, mode="bilinear", antialias=shrinks, align_corners=False
+        )[0]
+    level = torch.tensor([thresholds[name] for name in bits], device=native.device).logit()[:, None, None]
+    weight = torch.tensor(list(bits.values()), device=native.device, dtype=torch.uint8)[:, None, None]
+    # Bits are distinct, so their sum is their union; only this byte per pixel leaves the device.
+    bitmask = ((native > level).to(torch.uint8) * weight).sum(0, dtype=torch.uint8)
+    return bitmask.cpu().numpy(), native

@@ -1,0 +1,79 @@
+"""Tiles: how a prepared frame is fed to a network of fixed patch size, and how the results are blended.
+
+Positions and blending follow nnU-Net (half-overlapping tiles, Gaussian of one eighth of the tile), so that results can be
+compared with its predictor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Size = tuple[int, int]
+
+
+def pad_to(size: Size, patch: Size) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Padding ((top, bottom), (left, right)) that centres a frame of ``size`` in at least ``patch``.
+
+    >>> pad_to((500, 512), (512, 512))
+    ((6, 6), (0, 0))
+    """
+    missing = [max(0, p - s) for s, p in zip(size, patch, strict=True)]
+    return (missing[0] // 2, missing[0] - missing[0] // 2), (missing[1] // 2, missing[1] - missing[1] // 2)
+
+
+def tile_starts(length: int, patch: int, step_frac: float = 0.5) -> list[int]:
+    """First pixels of the tiles along one axis: evenly spread, at most ``step_frac`` of a patch apart.
+
+    >>> tile_starts(1024, 512), tile_starts(512, 512)
+    ([0, 256, 512], [0])
+    """
+    if length <= patch:
+        return [0]
+    count = math.ceil((length - patch) / (patch * step_frac)) + 1
+    return [round((length - patch) / (count - 1) * i) for i in range(count)]
+
+
+@lru_cache(maxsize=8)
+def gaussian(patch: Size) -> NDArray[np.float32]:
+    """Blending weight (y, x) of one tile: Gaussian with σ = patch / 8, largest value 1, never zero."""
+    axes = [np.exp(-0.5 * np.square((np.arange(n) - (n - 1) / 2) / (n / 8))) for n in patch]
+    weight = np.outer(axes[0], axes[1])
+    return np.maximum(weight, weight.max() * 1e-4).astype(np.float32)
+
+
+def predict_tiled(
+    image: torch.Tensor, patch: Size, forward: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """Run ``forward`` ((n, c, *patch) → (n, heads, *patch)) over an image (c, y, x); returns logits (heads, y, x).
+
+    A frame that fits one patch is one call on the padded frame.
+    """
+    import torch
+
+    (top, bottom), (left, right) = pad_to((image.shape[1], image.shape[2]), patch)
+    padded = torch.nn.functional.pad(image, (left, right, top, bottom))
+    height, width = padded.shape[1:]
+    starts = [(y, x) for y in tile_starts(height, patch[0]) for x in tile_starts(width, patch[1])]
+    if len(starts) == 1:
+        logits = forward(padded[None])[0]
+    else:
+        weight = torch.from_numpy(gaussian(patch)).to(image.device)
+        total = torch.zeros((height, width), device=image.device)
+        logits = torch.zeros(0)
+        for y, x in starts:
+            result = forward(padded[None, :, y : y + patch[0], x : x + patch[1]])[0].float() * weight
+            if not logits.numel():
+                logits = torch.zeros((result.shape[0], height, width), device=image.device)
+            logits[:, y : y + patch[0], x : x + patch[1]] += result
+            total[y : y + patch[0], x : x + patch[1]] += weight
+        logits = logits / total
+    return logits[:, top : height - bottom, left : width - right]

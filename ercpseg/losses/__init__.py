@@ -1,0 +1,1 @@
+"""Losses: formulas as functions, and the module that adds them up as the plan says."""

@@ -1,0 +1,184 @@
+"""Batches: which frames and patches are drawn, counter-based randomness, and a thread that prepares them ahead.
+
+Batch *i* depends on (seed, i) only, so a resumed run draws what the undisturbed one would have drawn, and no state of a
+random generator has to be saved. (nnU-Net's forked workers share one torch random state and cannot be resumed.)
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+
+from ercpseg.documents.plan import PlanValues
+from ercpseg.nnunet.store import ErcpDataset
+
+CROP_MARGIN = 1.25
+"""Patches of tiled frames are cut this much larger, so that rotation and shrinking pull in real pixels."""
+
+
+class ErcpLoader(nnUNetDataLoader):
+    """nnU-Net's loader with our sampling (R21).
+
+    The last ``oversample_frac`` of a batch each show one structure, drawn by ``structure_share``; the others are drawn
+    uniformly. A tiled frame is cut around a random pixel of that structure, jittered so that it is not always centred.
+    """
+
+    def __init__(
+        self,
+        data: ErcpDataset,
+        *,
+        values: PlanValues,
+        label_manager: Any,
+        bits: Mapping[str, int],
+        transforms: Any,
+        seed: int,
+        random: bool = True,
+    ):
+        patch = values.patch.size_px
+        super().__init__(data, values.patch.batch_size, patch, patch, label_manager, transforms=transforms)
+        self.patch = patch
+        self.frame_names: list[str] = list(data.identifiers)
+        self.bits = bits
+        self.values = values
+        self.seed = seed
+        self.random = random
+        self.position = 0
+        self.showing = {
+            name: [i for i, frame in enumerate(self.frame_names) if data.index[frame].pixels.get(name, 0)] for name in bits
+        }
+
+    def generate_train_batch(self) -> dict[str, Any]:
+        """Batch ``position``: data (n, 1, y, x) float32 and target (n, heads, y, x) bool; advances the position."""
+        rng = np.random.default_rng([self.seed, self.position])
+        # The library's transforms draw from the global generators; seeding both makes them a function of the position.
+        np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
+        torch.manual_seed(int(rng.integers(2**62)))
+        self.position += 1
+        samples = [self._sample(slot, rng) for slot in range(self.batch_size)]
+        return {
+            "data": torch.stack([s["image"] for s in samples]),
+            "target": torch.stack([s["segmentation"] for s in samples]),
+            "keys": [s["frame"] for s in samples],
+        }
+
+    def _sample(self, slot: int, rng: np.random.Generator) -> dict[str, Any]:
+        structure = self._structure(slot, rng)
+        choices: Sequence[int] = self.showing[structure] if structure else range(len(self.frame_names))
+        frame = self.frame_names[choices[int(rng.integers(len(choices)))]]
+        image, bitmask, _, _ = self._data.load_case(frame)
+        image, bitmask = image[:, 0], bitmask[:, 0].astype(np.int16)
+        size = self.patch
+        if self.random and not self.values.patch.whole_frame:
+            size = (round(size[0] * CROP_MARGIN), round(size[1] * CROP_MARGIN))
+        corner = self._corner(bitmask[0], size, structure, rng)
+        sample = {
+            "image": torch.from_numpy(_cut(image, corner, size)),
+            "segmentation": torch.from_numpy(_cut(bitmask, corner, size)),
+        }
+        return {**self.transforms(**sample), "frame": frame}
+
+    def _structure(self, slot: int, rng: np.random.Generator) -> str | None:
+        if slot < round(self.batch_size * (1 - self.values.sampling.oversample_frac)):
+            return None
+        share = {s: w for s, w in self.values.sampling.structure_share.items() if w > 0 and self.showing.get(s)}
+        if not share:
+            return None
+        weights = np.array(list(share.values()))
+        return list(share)[int(rng.choice(len(share), p=weights / weights.sum()))]
+
+    def _corner(
+        self, bitmask: Any, size: tuple[int, int], structure: str | None, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """First pixel (y, x) of the patch; negative where padding begins before the frame."""
+        shape = bitmask.shape
+        # Centred when the frame fits, as prediction pads it.
+        centred = [(n - p) // 2 for n, p in zip(shape, size, strict=True)]
+        if not self.random and all(n <= p for n, p in zip(shape, size, strict=True)):
+            return centred[0], centred[1]
+        low = [min(0, n - p) for n, p in zip(shape, size, strict=True)]
+        high = [max(0, n - p) for n, p in zip(shape, size, strict=True)]
+        if structure and any(n > p for n, p in zip(shape, size, strict=True)):
+            pixels = np.flatnonzero(bitmask & self.bits[structure])
+            if len(pixels):
+                y, x = np.unravel_index(int(pixels[int(rng.integers(len(pixels)))]), shape)
+                jitter = [int(rng.integers(-p // 4, p // 4 + 1)) for p in size]
+                wanted = (int(y) - size[0] // 2 + jitter[0], int(x) - size[1] // 2 + jitter[1])
+                return _clip(wanted[0], low[0], high[0]), _clip(wanted[1], low[1], high[1])
+        shift = self.values.augmentation.shift_frac if self.random else 0.0
+        corner = []
+        for axis in range(2):
+            if shape[axis] > size[axis]:
+                corner.append(int(rng.integers(low[axis], high[axis] + 1)))
+            else:
+                reach = int(shift * size[axis])
+                corner.append(centred[axis] + int(rng.integers(-reach, reach + 1)))
+        return corner[0], corner[1]
+
+
+class Ahead:
+    """Draws batches from a loader in one background thread, in order, a few ahead.
+
+    One thread, because the transforms draw from global generators; a failure in it is raised by :meth:`__next__`.
+    """
+
+    def __init__(self, loader: ErcpLoader, depth: int = 3):
+        self.loader = loader
+        self._queue: queue.Queue[Any] = queue.Queue(depth)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="ercpseg-batches", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Ahead:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        item = self._queue.get()
+        if isinstance(item, BaseException):
+            self._queue.put(item)
+            raise item
+        return item  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Stop the thread and wait for it."""
+        self._stop.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                self._thread.join(0.05)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                item: Any = self.loader.generate_train_batch()
+            except Exception as error:  # handed to the consumer, who raises it
+                item = error
+            while not self._stop.is_set():
+                try:
+                    self._queue.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(item, Exception):
+                return
+
+
+def _cut(array: Any, corner: tuple[int, int], size: tuple[int, int]) -> Any:
+    """A window (c, *size) of (c, y, x), zero where it reaches outside."""
+    result = np.zeros((array.shape[0], *size), array.dtype)
+    (y, x), (height, width) = corner, size
+    top, left = max(0, y), max(0, x)
+    bottom, right = min(array.shape[1], y + height), min(array.shape[2], x + width)
+    if bottom > top and right > left:
+        result[:, top - y : bottom - y, left - x : right - x] = array[:, top:bottom, left:right]
+    return result
+
+
+def _clip(value: int, low: int, high: int) -> int:
+    return max(low, min(high, value))

@@ -1,0 +1,105 @@
+"""Our preprocessor: the same frame preparation as live prediction, threads instead of a spawned pool, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from numpy.typing import NDArray
+
+from ercpseg.documents.dataset import Dataset
+from ercpseg.documents.plan import Plan
+from ercpseg.frames.prepare import prepare, resample_bitmask
+from ercpseg.nnunet.convert import data_identifier
+from ercpseg.nnunet.labels import ErcpPlans
+from ercpseg.nnunet.store import StoredFrame, StoreIndex, index_path, write_frame
+from ercpseg.progress import SILENT, Progress, track
+from ercpseg.storage import documents, images
+from ercpseg.storage.atomic import remove_leftovers
+from ercpseg.storage.workspace import Workspace
+from ercpseg.structures import Bitmask
+
+SAVE_EVERY = 64
+"""Frames that a kill may cost."""
+
+
+class ErcpPreprocessor(DefaultPreprocessor):
+    """Replaces nnU-Net's crop → normalise → resample by :func:`ercpseg.frames.prepare.prepare`."""
+
+    def run_case_npy(
+        self,
+        data: NDArray[Any],
+        seg: NDArray[Any] | None,
+        properties: dict[str, Any],
+        plans_manager: Any,
+        configuration_manager: Any,
+        dataset_json: Any,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int16] | None, dict[str, Any]]:
+        """One canonical frame (1, 1, y, x) and its bitmask to working size; the hook of nnU-Net's own predictor."""
+        plan = ErcpPlans(plans_manager.plans).plan
+        pixels = data[0, 0]
+        pixels = pixels.astype(np.uint8 if pixels.max() <= np.iinfo(np.uint8).max else np.uint16)
+        image, geometry = prepare(pixels, plan.values.preparation)
+        properties = {
+            **properties,
+            "shape_before_cropping": (1, *geometry.native),
+            "bbox_used_for_cropping": [[0, 1], [0, geometry.native[0]], [0, geometry.native[1]]],
+            "shape_after_cropping_and_before_resampling": (1, *geometry.native),
+        }
+        bitmask = None
+        if seg is not None:
+            bitmask = resample_bitmask(seg[0, 0].astype(np.uint8), geometry.working, thin_bits(plan))
+        return image[:, None], None if bitmask is None else bitmask[None, None].astype(np.int16), properties
+
+
+def thin_bits(plan: Plan) -> int:
+    """The bits of the structures whose masks may not lose half a width when shrunk (those with max-pooled targets)."""
+    structures = plan.structure_set
+    return sum(structures.value(name) for name in structures if name in plan.values.loss.max_pooled)
+
+
+def preprocess(
+    workspace: Workspace, dataset: Dataset, plan: Plan, frames: list[str], *, threads: int = 2, progress: Progress = SILENT
+) -> Path:
+    """Prepare all frames; returns the store's folder. Frames whose files are already right are kept."""
+    raw = workspace.raw_folder(dataset.name)
+    folder = workspace.preprocessed_folder(dataset.name) / data_identifier(plan)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    values, structures, thin = plan.values.preparation, plan.structure_set, thin_bits(plan)
+    known = documents.load(index_path(folder), StoreIndex).frames if index_path(folder).exists() else {}
+    for stale in folder.glob("*.b2nd"):
+        if stale.name.removesuffix(".b2nd").removesuffix("_seg") not in set(frames):
+            stale.unlink()
+
+    def one(name: str) -> StoredFrame:
+        if name in known and _hash(folder, name) == known[name].sha256:
+            return known[name]
+        pixels = images.read_png(raw / "imagesTr" / f"{name}_0000.png")
+        bitmask: Bitmask = images.read_png(raw / "labelsTr" / f"{name}.png")
+        image, geometry = prepare(pixels, values)
+        bitmask = resample_bitmask(bitmask, geometry.working, thin)
+        counts = np.bincount(bitmask.ravel(), minlength=256)
+        present = {s: int(counts[[v for v in range(256) if v & structures.value(s)]].sum()) for s in structures}
+        sha = write_frame(folder, name, image[:, None], bitmask[None, None])
+        return StoredFrame(native=geometry.native, working=geometry.working, pixels=present, sha256=sha)
+
+    stored: dict[str, StoredFrame] = {}
+    with ThreadPoolExecutor(threads) as pool:
+        for name, frame in zip(frames, track(pool.map(one, frames), progress, "Preparing frames", len(frames)), strict=True):
+            stored[name] = frame
+            if len(stored) % SAVE_EVERY == 0:
+                documents.save(index_path(folder), StoreIndex.new(complete=False, frames={**known, **stored}))
+    documents.save(index_path(folder), StoreIndex.new(complete=True, frames=stored))
+    return folder
+
+
+def _hash(folder: Path, name: str) -> str | None:
+    files = [folder / f"{name}.b2nd", folder / f"{name}_seg.b2nd"]
+    if not all(file.is_file() for file in files):
+        return None
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

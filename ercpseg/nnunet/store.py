@@ -1,0 +1,97 @@
+"""The preprocessed store: nnU-Net's blosc2 arrays, one pair per frame, without its pickles.
+
+Beside the folder lies ``<folder>.json``: shapes, pixels per structure and the hash of every frame's files, saved now and
+then and marked complete at the end. A killed run goes on from it; training refuses a store that is not complete.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import blosc2
+import numpy as np
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from numpy.typing import NDArray
+
+from ercpseg.documents.base import Document, Part
+from ercpseg.errors import DataError
+from ercpseg.storage import documents
+from ercpseg.storage.atomic import write_bytes
+from ercpseg.structures import Bitmask
+
+
+class StoredFrame(Part):
+    """One prepared frame."""
+
+    native: tuple[int, int]
+    working: tuple[int, int]
+    pixels: dict[str, int]
+    sha256: str
+
+
+class StoreIndex(Document):
+    """All prepared frames of one preparation."""
+
+    SCHEMA: ClassVar[str] = "ercpseg.store/1"
+    complete: bool
+    frames: dict[str, StoredFrame]
+
+
+def index_path(folder: Path) -> Path:
+    """Where the index of the store ``folder`` lies; not inside, since nnU-Net wants one kind of file there."""
+    return folder.with_suffix(".json")
+
+
+def read_index(folder: Path) -> StoreIndex:
+    """The index of a finished store.
+
+    Raises
+    ------
+    DataError
+        when the store is unfinished or not there.
+    """
+    index = documents.load(index_path(folder), StoreIndex) if index_path(folder).exists() else None
+    if index is None or not index.complete:
+        raise DataError("the frames are not all prepared", where=folder, todo="run plan-and-preprocess first")
+    return index
+
+
+def encode(array: NDArray[Any]) -> bytes:
+    """Compress (c, 1, y, x) as one blosc2 frame, one chunk; same array, same bytes (one thread)."""
+    parameters = {"codec": blosc2.Codec.LZ4, "clevel": 3, "filters": [blosc2.Filter.SHUFFLE], "nthreads": 1}
+    compressed = blosc2.asarray(np.ascontiguousarray(array), chunks=array.shape, cparams=parameters)
+    return bytes(compressed.to_cframe())
+
+
+def write_frame(folder: Path, name: str, image: NDArray[np.float32], bitmask: Bitmask) -> str:
+    """Write one prepared frame (1, 1, y, x) and its bitmask (1, 1, y, x); returns the SHA-256 over both files."""
+    import hashlib
+
+    data, labels = encode(image), encode(bitmask)
+    write_bytes(folder / f"{name}_seg.b2nd", labels)
+    write_bytes(folder / f"{name}.b2nd", data)
+    return hashlib.sha256(data + labels).hexdigest()
+
+
+class ErcpDataset(nnUNetDatasetBlosc2):
+    """nnU-Net's blosc2 dataset with properties from the index instead of a pickle per case."""
+
+    def __init__(self, folder: str, identifiers: list[str] | None = None, folder_with_segs_from_previous_stage: Any = None):
+        self.index = read_index(Path(folder)).frames
+        super().__init__(folder, identifiers, folder_with_segs_from_previous_stage)
+
+    def load_case(self, identifier: str) -> tuple[NDArray[np.float32], Bitmask, None, dict[str, Any]]:
+        """Image (1, 1, y, x) float32, bitmask (1, 1, y, x) uint8, nothing, properties."""
+        base = Path(self.source_folder) / identifier
+        arrays = [
+            blosc2.ndarray_from_cframe(base.with_name(base.name + suffix).read_bytes())[:]
+            for suffix in (".b2nd", "_seg.b2nd")
+        ]
+        stored = self.index[identifier]
+        return arrays[0], arrays[1], None, {"native": stored.native, "working": stored.working}
+
+    @staticmethod
+    def get_identifiers(folder: str) -> list[str]:
+        """Names from the index, in order; files that it does not list do not count."""
+        return sorted(read_index(Path(folder)).frames)
