@@ -48,7 +48,9 @@ def training_transforms(values: AugmentationValues, heads: Mapping[str, int], pa
         RandomTransform(GaussianNoiseTransform(noise_variance=(0, values.noise_sd**2), p_per_channel=1), p),
         RandomTransform(GaussianBlurTransform(blur_sigma=(0.3, max(0.3, values.blur_sd_px)), p_per_channel=1), p),
         RandomTransform(MultiplicativeBrightnessTransform(BGContrast(values.brightness), False, 1), p),
-        RandomTransform(ContrastTransform(BGContrast(values.contrast), preserve_range=True, synchronize_channels=False), p),
+        RandomTransform(
+            ContrastTransform(BGContrast(values.contrast), preserve_range=True, synchronize_channels=False), p
+        ),
         RandomTransform(GammaTransform(BGContrast(values.gamma), 0, False, 1, 1), p),
     ]
     if values.mirror_axes:

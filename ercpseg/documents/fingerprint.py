@@ -14,7 +14,7 @@ from ercpseg.documents.base import Document, Part
 
 
 class Percentiles(Part):
-    """Five percentiles and the number of values behind them."""
+    """Five percentiles (linear interpolation) and the number of values behind them."""
 
     n: int
     p05: float
@@ -30,7 +30,9 @@ class StructureFingerprint(Part):
     frames: int = Field(description="frames in which it is present")
     presence_frac: float = Field(description="share of all frames that show it (q)")
     foreground_frac: Percentiles | None = Field(description="share of the field's pixels, over frames that show it (p)")
-    width_px: Percentiles | None = Field(description="local width, 2·EDT on the skeleton")
+    width_px: Percentiles | None = Field(
+        description="local width on the skeleton; every frame counts the same (33 quantiles of each), n = frames"
+    )
     length_px: Percentiles | None = Field(description="skeleton length per frame")
     components: float = Field(description="mean number of 8-connected components per frame that shows it")
     component_area_px: Percentiles | None
@@ -40,7 +42,11 @@ class StructureFingerprint(Part):
 
 
 class IntensityFingerprint(Part):
-    """Intensities inside the field; each list summarises one value per frame."""
+    """Intensities inside the field; each list summarises one value per frame.
+
+    Means and standard deviations are shares of the largest value that the stored bits can hold, so that frames of
+    different depth can be compared.
+    """
 
     mean: Percentiles
     sd: Percentiles
@@ -66,6 +72,9 @@ class Fingerprint(Document):
     bits: dict[str, int] = Field(description="bits stored → frames")
     spacing_known_frac: float
     field_frac: Percentiles = Field(description="exposed share of the frame (f)")
+    annotated_outside_field_frac: float = Field(
+        0.0, description="share of all annotated pixels that lie outside the exposed field that was found"
+    )
     intensity: IntensityFingerprint
     structures: dict[str, StructureFingerprint]
     overlap: dict[str, dict[str, float]] = Field(description="overlap[a][b] = share of a's pixels that are also b")

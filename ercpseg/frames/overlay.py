@@ -18,7 +18,7 @@ from ercpseg.structures import COLOURS, MAX_STRUCTURES, Mask
 FILL_ALPHA = 0.1
 """Share of the colour inside a structure; overlapping structures share it, so that it never grows."""
 THIN_PX = 9
-"""Thin is what hardly a square of this side fits into (at a long side of 512): it gets no fill and is never painted over."""
+"""Hardly a square of this side fits into a thin structure (long side 512): no fill, and never painted over."""
 _THIN_LEFT_FRAC = 0.02
 _SAMPLES = 16384
 

@@ -50,9 +50,7 @@ def prepare(pixels: NDArray[Any], values: PreparationValues) -> tuple[NDArray[np
     return _resample(normalised, geometry.working)[None], geometry
 
 
-def _normalise(
-    pixels: NDArray[Any], field: NDArray[np.bool_] | None, clip: tuple[float, float]
-) -> NDArray[np.float32]:
+def _normalise(pixels: NDArray[Any], field: NDArray[np.bool_] | None, clip: tuple[float, float]) -> NDArray[np.float32]:
     """Exact percentiles, mean and sd from the histogram, applied as a table: one look-up per pixel."""
     inside = pixels if field is None or field.all() else pixels[field]
     counts = np.bincount(inside.ravel())

@@ -50,9 +50,7 @@ def gaussian(patch: Size) -> NDArray[np.float32]:
     return np.maximum(weight, weight.max() * 1e-4).astype(np.float32)
 
 
-def predict_tiled(
-    image: torch.Tensor, patch: Size, forward: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
+def predict_tiled(image: torch.Tensor, patch: Size, forward: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Run ``forward`` ((n, c, *patch) → (n, heads, *patch)) over an image (c, y, x); returns logits (heads, y, x).
 
     A frame that fits one patch is one call on the padded frame.

@@ -45,7 +45,9 @@ class CompoundLoss(nn.Module):
         loss = target.new_zeros(())
         for level, (logits, weight) in enumerate(zip(levels, self.level_weights, strict=False)):
             if weight:
-                loss = loss + weight * self._level(logits.float(), pooled_target(target, level, self.max_pooled).float())
+                loss = loss + weight * self._level(
+                    logits.float(), pooled_target(target, level, self.max_pooled).float()
+                )
         return loss
 
     def _level(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -8,15 +8,14 @@ convolution to twice the skip's channels, 1×1 head: 687,474 with three input ch
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def _upsampling(inputs: int, outputs: int) -> nn.Sequential:
@@ -61,8 +60,7 @@ class LightUNet(nn.Module):
         self.deep_supervision = deep_supervision > 0
         channels = [input_channels, *features]
         self.encoder = nn.ModuleList(
-            _convolution(a, b, stem_stride if level == 0 else 2)
-            for level, (a, b) in enumerate(zip(channels[:-1], channels[1:], strict=True))
+            _convolution(a, b, stem_stride if level == 0 else 2) for level, (a, b) in enumerate(pairwise(channels))
         )
         self.up, self.merge = nn.ModuleList(), nn.ModuleList()
         below = features[-1]

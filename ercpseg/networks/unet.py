@@ -44,5 +44,5 @@ class PlainUNet(nn.Module):
         auxiliary = self.deep_supervision and self.training
         # The library decides by a flag whether the lower heads are computed at all.
         self.body.decoder.deep_supervision = auxiliary
-        outputs = self.body(x)
+        outputs: torch.Tensor | list[torch.Tensor] = self.body(x)
         return outputs[: 1 + self.auxiliary] if auxiliary else outputs

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ercpseg.errors import StorageError
+from ercpseg.networks.weights import load_weights, weights_of
 from ercpseg.storage.arrays import load_arrays, save_arrays
 
 SLOTS = ("state-a.safetensors", "state-b.safetensors")
@@ -20,42 +20,9 @@ WEIGHTS = "weights/"
 OPTIMISER = "optimiser/"
 
 
-def weights_of(network: torch.nn.Module) -> dict[str, NDArray[Any]]:
-    """The network's parameters and buffers by name, each storage once (nnU-Net's state dict holds 240 names for 88)."""
-    seen: set[int] = set()
-    result = {}
-    for name, tensor in network.state_dict().items():
-        key = tensor.data_ptr() if tensor.numel() else id(tensor)
-        if key not in seen:
-            seen.add(key)
-            result[name] = tensor.detach().cpu().contiguous().numpy().copy()
-    return result
-
-
-def load_weights(network: torch.nn.Module, arrays: dict[str, NDArray[Any]], *, where: object) -> None:
-    """Set the network's parameters.
-
-    Raises
-    ------
-    StorageError
-        when names, shapes or types differ, or a number is not finite.
-    """
-    wanted = weights_of(network)
-    problems = [f"{name} is missing" for name in sorted(set(wanted) - set(arrays))]
-    problems += [f"{name[:64]!r} is not expected" for name in sorted(set(arrays) - set(wanted))]
-    for name in sorted(set(wanted) & set(arrays)):
-        if arrays[name].shape != wanted[name].shape or arrays[name].dtype != wanted[name].dtype:
-            problems.append(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
-        elif arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
-            problems.append(f"{name} holds a number that is not finite")
-    if problems:
-        raise StorageError(
-            "these weights do not fit the plan's network: " + "; ".join(problems[:5]), where=where, todo="use the model's own files"
-        )
-    network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, strict=False)
-
-
-def save_state(folder: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
+def save_state(
+    folder: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer, progress: dict[str, Any]
+) -> None:
     """Write the older slot. ``progress`` is JSON-able and holds a growing number ``saves``."""
     arrays = {WEIGHTS + name: array for name, array in weights_of(network).items()}
     state = optimiser.state_dict()

@@ -32,7 +32,9 @@ def dataset_json(dataset: Dataset, frames: Sequence[str]) -> dict[str, Any]:
 def fingerprint_json(fingerprint: Fingerprint) -> dict[str, Any]:
     """The keys that nnU-Net's planner reads, from ours, and ours beside them."""
     shapes = [
-        [1, *(int(n) for n in shape.split("x"))] for shape, count in sorted(fingerprint.shapes.items()) for _ in range(count)
+        [1, *(int(n) for n in shape.split("x"))]
+        for shape, count in sorted(fingerprint.shapes.items())
+        for _ in range(count)
     ]
     intensity = fingerprint.intensity
     return {

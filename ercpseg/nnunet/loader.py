@@ -50,7 +50,8 @@ class ErcpLoader(nnUNetDataLoader):
         self.random = random
         self.position = 0
         self.showing = {
-            name: [i for i, frame in enumerate(self.frame_names) if data.index[frame].pixels.get(name, 0)] for name in bits
+            name: [i for i, frame in enumerate(self.frame_names) if data.index[frame].pixels.get(name, 0)]
+            for name in bits
         }
 
     def generate_train_batch(self) -> dict[str, Any]:

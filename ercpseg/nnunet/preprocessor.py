@@ -63,7 +63,13 @@ def thin_bits(plan: Plan) -> int:
 
 
 def preprocess(
-    workspace: Workspace, dataset: Dataset, plan: Plan, frames: list[str], *, threads: int = 2, progress: Progress = SILENT
+    workspace: Workspace,
+    dataset: Dataset,
+    plan: Plan,
+    frames: list[str],
+    *,
+    threads: int = 2,
+    progress: Progress = SILENT,
 ) -> Path:
     """Prepare all frames; returns the store's folder. Frames whose files are already right are kept."""
     raw = workspace.raw_folder(dataset.name)
@@ -90,7 +96,9 @@ def preprocess(
 
     stored: dict[str, StoredFrame] = {}
     with ThreadPoolExecutor(threads) as pool:
-        for name, frame in zip(frames, track(pool.map(one, frames), progress, "Preparing frames", len(frames)), strict=True):
+        for name, frame in zip(
+            frames, track(pool.map(one, frames), progress, "Preparing frames", len(frames)), strict=True
+        ):
             stored[name] = frame
             if len(stored) % SAVE_EVERY == 0:
                 documents.save(index_path(folder), StoreIndex.new(complete=False, frames={**known, **stored}))

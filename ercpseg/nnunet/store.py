@@ -77,7 +77,9 @@ def write_frame(folder: Path, name: str, image: NDArray[np.float32], bitmask: Bi
 class ErcpDataset(nnUNetDatasetBlosc2):
     """nnU-Net's blosc2 dataset with properties from the index instead of a pickle per case."""
 
-    def __init__(self, folder: str, identifiers: list[str] | None = None, folder_with_segs_from_previous_stage: Any = None):
+    def __init__(
+        self, folder: str, identifiers: list[str] | None = None, folder_with_segs_from_previous_stage: Any = None
+    ):
         self.index = read_index(Path(folder)).frames
         super().__init__(folder, identifiers, folder_with_segs_from_previous_stage)
 

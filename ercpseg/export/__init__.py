@@ -1,0 +1,1 @@
+"""What leaves the program: predictions as folders of PNG and tables."""

@@ -1,0 +1,48 @@
+"""What became of the frames of one prediction, in numbers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class PredictionSummary:
+    """Counts of one prediction: used + refused + ignored = found.
+
+    ``median_ms`` is over the used frames, None when there is none.
+    """
+
+    output: Path
+    found: int
+    used: int
+    refused: int
+    ignored: int
+    median_ms: float | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts by name."""
+        return {"found": self.found, "used": self.used, "refused": self.refused, "ignored": self.ignored}
+
+
+def summarise(output: Path, rows: Sequence[Mapping[str, Any]]) -> PredictionSummary:
+    """Count the rows of ``frames.csv``.
+
+    >>> rows = [{"status": "used", "milliseconds": 3.0}, {"status": "refused"}]
+    >>> summarise(Path("out"), rows).counts
+    {'found': 2, 'used': 1, 'refused': 1, 'ignored': 0}
+    """
+    status = [row["status"] for row in rows]
+    times = [row["milliseconds"] for row in rows if row["status"] == "used"]
+    return PredictionSummary(
+        output=output,
+        found=len(rows),
+        used=status.count("used"),
+        refused=status.count("refused"),
+        ignored=status.count("ignored"),
+        median_ms=statistics.median(times) if times else None,
+    )

@@ -1,0 +1,127 @@
+"""From the measures of single frames to the fingerprint of the dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ercpseg.documents.dataset import Dataset, FrameRecord
+from ercpseg.documents.fingerprint import Fingerprint, IntensityFingerprint, Percentiles, StructureFingerprint
+from ercpseg.fingerprint.concerns import find_concerns
+from ercpseg.fingerprint.frame import FrameMeasures
+from ercpseg.fingerprint.shape import (
+    count_shapes,
+    long_side_spread,
+    percentiles,
+    reference_long_side_px,
+    round_significant,
+)
+from ercpseg.structures import StructureSet
+
+
+def summarise(dataset: Dataset, records: Sequence[FrameRecord], measures: Sequence[FrameMeasures]) -> Fingerprint:
+    """Fingerprint of the used frames; ``records`` and ``measures`` in the same order, at least one."""
+    sizes = [m.size_px for m in measures]
+    reference = reference_long_side_px(sizes)
+    patients = {record.patient if record.patient is not None else f"\0{record.frame}" for record in records}
+    counts = np.sum([m.bitmask_counts for m in measures], axis=0)
+    known = sum(r.spacing_y_mm is not None and r.spacing_x_mm is not None for r in records)
+    structures = {name: _structure(name, measures, reference) for name in dataset.structures}
+    fingerprint = Fingerprint.new(
+        dataset=dataset.name,
+        frames_sha256=dataset.frames_sha256,
+        frames=len(measures),
+        patients=len(patients),
+        grouped_by=_grouped_by(records, len(patients)),
+        shapes=count_shapes(sizes),
+        reference_long_side_px=reference,
+        long_side_spread=round_significant(long_side_spread(sizes)),
+        aspect=_percentiles([width / height for height, width in sizes]),
+        bits={str(bits): n for bits, n in sorted(Counter(m.bits for m in measures).items())},
+        spacing_known_frac=round_significant(known / len(records)),
+        field_frac=_percentiles([m.intensity.field_frac for m in measures]),
+        annotated_outside_field_frac=_outside(measures),
+        intensity=_intensity(measures),
+        structures=structures,
+        overlap=_overlap(counts, dataset.structure_set),
+    )
+    return fingerprint.model_copy(update={"warnings": find_concerns(fingerprint, measures)})
+
+
+def _intensity(measures: Sequence[FrameMeasures]) -> IntensityFingerprint:
+    means = [m.intensity.mean_frac for m in measures]
+    sds = [m.intensity.sd_frac for m in measures]
+    return IntensityFingerprint(
+        mean=_percentiles(means),
+        sd=_percentiles(sds),
+        noise_sd=_percentiles([m.intensity.noise_sd for m in measures]),
+        mean_cv=_variation(means),
+        sd_cv=_variation(sds),
+    )
+
+
+def _structure(name: str, measures: Sequence[FrameMeasures], reference_px: int) -> StructureFingerprint:
+    shown = [(m.structures[name], m) for m in measures if name in m.structures]
+    # Lengths refer to the reference long side, areas to its square; see documents/fingerprint.py.
+    scales = [reference_px / max(m.size_px) for _, m in shown]
+    largest_grey = [2**m.bits - 1 for _, m in shown]
+    contrasts = [
+        s.contrast_grey / (m.intensity.sd_frac * grey)
+        for (s, m), grey in zip(shown, largest_grey, strict=True)
+        if s.contrast_grey is not None and m.intensity.sd_frac > 0
+    ]
+    widths = [s.widths_px * scale for (s, _), scale in zip(shown, scales, strict=True)]
+    areas = [s.component_areas_px * scale**2 for (s, _), scale in zip(shown, scales, strict=True)]
+    return StructureFingerprint(
+        frames=len(shown),
+        presence_frac=round_significant(len(shown) / len(measures)),
+        foreground_frac=percentiles([s.foreground_frac for s, _ in shown]),
+        width_px=percentiles(np.concatenate(widths), n=len(shown)) if shown else None,
+        length_px=percentiles([s.length_px * scale for (s, _), scale in zip(shown, scales, strict=True)]),
+        components=round_significant(sum(s.components for s, _ in shown) / len(shown)) if shown else 0.0,
+        component_area_px=percentiles(np.concatenate(areas)) if shown else None,
+        contrast=percentiles(contrasts),
+    )
+
+
+def _overlap(counts: NDArray[np.int64], structures: StructureSet) -> dict[str, dict[str, float]]:
+    """Shares of a's pixels that are also b's, over the pixels of all frames; ``counts`` per bitmask value."""
+    values = np.arange(len(counts))
+    on = {name: (values & structures.value(name)) != 0 for name in structures}
+    return {
+        a: {
+            b: round_significant(float(counts[on[a] & on[b]].sum()) / max(1, int(counts[on[a]].sum())))
+            for b in structures
+            if b != a
+        }
+        for a in structures
+    }
+
+
+def _outside(measures: Sequence[FrameMeasures]) -> float:
+    """Share of all annotated pixels that lie outside the field that was found."""
+    areas = [(s.area_px, s.outside_frac) for m in measures for s in m.structures.values()]
+    total = sum(area for area, _ in areas)
+    return round_significant(sum(area * frac for area, frac in areas) / total) if total else 0.0
+
+
+def _grouped_by(records: Sequence[FrameRecord], patients: int) -> str:
+    if all(record.patient is None for record in records):
+        return "frame (no patient known)"
+    return "patient" if patients < len(records) else "patient (one frame each)"
+
+
+def _percentiles(values: Sequence[float]) -> Percentiles:
+    result = percentiles(values)
+    if result is None:
+        raise ValueError("no values; expected at least one frame")
+    return result
+
+
+def _variation(values: Sequence[float]) -> float:
+    """Standard deviation / mean."""
+    mean = float(np.mean(values))
+    return round_significant(float(np.std(values)) / mean) if mean > 0 else 0.0

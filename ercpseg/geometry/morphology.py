@@ -1,0 +1,59 @@
+"""Erosion, dilation, opening and closing with a disk of any size at the cost of a distance transform.
+
+A kernel of ``k_px`` is the disk of all pixels whose centre lies within (k − 1)/2 of the middle one, k pixels across
+for odd k: 1 changes nothing, 3 is the cross of five. A footprint of 70 × 70 pixels would cost 4900 comparisons per
+pixel; here every size costs the same.
+
+Beyond the frame the mask goes on as it is at the border, so that a shaft that leaves the frame is neither rounded off
+by an opening nor cut loose by a closing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ercpseg.geometry.crop import bounding_box, require_mask
+from ercpseg.structures import Mask
+
+
+def opening(mask: Mask, kernel_px: float) -> Mask:
+    """``mask`` (y, x) without what the disk does not fit into: lines narrower than ``kernel_px``, small spots."""
+    return _cropped(mask, kernel_px, erode_first=True)
+
+
+def closing(mask: Mask, kernel_px: float) -> Mask:
+    """``mask`` (y, x) with the gaps filled that the disk does not fit into: slits narrower than ``kernel_px``."""
+    return _cropped(mask, kernel_px, erode_first=False)
+
+
+def dilate(mask: Mask, radius_px: float) -> Mask:
+    """All pixels whose centre lies within ``radius_px`` of a pixel of ``mask`` (y, x)."""
+    from scipy.ndimage import distance_transform_edt
+
+    require_mask(mask)
+    if radius_px < 1 or not mask.any():
+        return mask.copy()
+    result: Mask = distance_transform_edt(~mask) <= radius_px
+    return result
+
+
+def erode(mask: Mask, radius_px: float) -> Mask:
+    """The pixels of ``mask`` (y, x) with no background within ``radius_px``; beyond the frame is no background."""
+    return ~dilate(~mask, radius_px)
+
+
+def _cropped(mask: Mask, kernel_px: float, *, erode_first: bool) -> Mask:
+    require_mask(mask)
+    radius_px = (kernel_px - 1) / 2
+    result = mask.copy()
+    margin = math.floor(radius_px) + 1
+    box = bounding_box(mask, margin)
+    if radius_px < 1 or box is None:
+        return result
+    # Inside the frame the margin is background; at the frame's border padding repeats the border.
+    work = np.pad(mask[box], margin, mode="edge")
+    work = dilate(erode(work, radius_px), radius_px) if erode_first else erode(dilate(work, radius_px), radius_px)
+    result[box] = work[margin:-margin, margin:-margin]
+    return result

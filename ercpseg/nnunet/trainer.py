@@ -1,0 +1,344 @@
+"""The one trainer class: nnU-Net's training loop, everything variable read from the plan.
+
+It overrides nnU-Net's hooks where fluoroscopy needs it: networks and losses from our tables, folds that are checked,
+batches from one thread with counter-based randomness, checkpoints without pickle, validation in process. It runs from our
+command line and, through a one-line shim, from ``nnUNetv2_train -tr ErcpTrainer``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.paths import nnUNet_raw
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from ercpseg.augmentation.build import training_transforms, validation_transforms
+from ercpseg.errors import DataError, Interrupted, UsageError
+from ercpseg.losses.compound import CompoundLoss
+from ercpseg.networks import build_network
+from ercpseg.networks.weights import weights_of
+from ercpseg.nnunet.checkpoints import discard_states, load_state, save_state
+from ercpseg.nnunet.labels import ErcpPlans
+from ercpseg.nnunet.loader import Ahead, ErcpLoader
+from ercpseg.nnunet.schedule import build_optimiser, learning_rate
+from ercpseg.nnunet.state import RunState
+from ercpseg.nnunet.store import ErcpDataset
+from ercpseg.nnunet.validation import validate
+from ercpseg.progress import SILENT, Progress, Task
+from ercpseg.storage.arrays import save_arrays
+from ercpseg.storage.atomic import append_line, write_text
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 60.0
+"""A kill costs at most this much training."""
+GRADIENT_NORM = 12.0
+"""nnU-Net's clipping."""
+
+
+class ErcpTrainer(nnUNetTrainer):
+    """Trains one fold of one plan. The constructor's parameter names are nnU-Net's and may not change."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int | str,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008  # nnU-Net's signature
+    ):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.plans_manager: ErcpPlans = ErcpPlans(self.plans_manager.plans)
+        self.configuration_manager = self.plans_manager.get_configuration(configuration)
+        self.label_manager = self.plans_manager.get_label_manager(dataset_json)
+        self.plan = self.plans_manager.plan
+        values = self.plan.values
+        self.heads = self.plan.heads
+        self.enable_deep_supervision = values.network.deep_supervision > 0
+        self.num_epochs = values.schedule.epochs
+        self.num_iterations_per_epoch = values.schedule.iterations_per_epoch
+        self.num_val_iterations_per_epoch = values.schedule.validation_iterations
+        self.initial_lr = values.optimiser.learning_rate
+        self.weight_decay = values.optimiser.weight_decay
+        self.inference_allowed_mirroring_axes = values.augmentation.mirror_axes
+        # Set by the caller between construction and training.
+        self.seed = values.schedule.seed
+        self.time_budget_s = values.schedule.time_budget_s
+        self.restart = False
+        self.progress: Progress = SILENT
+        self.stop = threading.Event()
+        self.on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
+        self.state = RunState()
+        self._task: Task | None = None
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
+    @property
+    def run_folder(self) -> Path:
+        """Where this fold's log, checkpoints and validation lie."""
+        return Path(self.output_folder)
+
+    def initialize(self) -> None:
+        """Seed, then build network, optimiser and loss."""
+        torch.manual_seed(self.seed)
+        super().initialize()
+        if self.device.type == "cpu":
+            self.network.to(memory_format=torch.channels_last)  # about twice as fast
+        self.loss.to(self.device)
+        self.dataset_class = ErcpDataset
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: Any,
+        configuration_manager: Any,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> torch.nn.Module:
+        """The network that the plan names; its heads are structures and parents, whatever nnU-Net counts."""
+        plan = ErcpPlans(plans_manager.plans).plan
+        network = build_network(plan.values.network, len(plan.heads))
+        network.deep_supervision = enable_deep_supervision and plan.values.network.deep_supervision > 0  # type: ignore[assignment]
+        return network
+
+    def _build_loss(self) -> torch.nn.Module:
+        return CompoundLoss(self.plan.values.loss, list(self.heads))
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
+        """The planned optimiser; the learning rate is set at every step by :meth:`learning_rate`."""
+        return build_optimiser(self.network, self.plan.values.optimiser), None
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """Auxiliary outputs on or off; our networks carry the flag themselves."""
+        network = self.network.module if self.is_ddp else self.network
+        network.deep_supervision = enabled
+
+    def plot_network_architecture(self) -> None:
+        """Nothing: upstream wants a graph library that it does not declare."""
+
+    def _save_debug_information(self) -> None:
+        """Nothing: upstream writes paths and host names; ``run.json`` says what matters."""
+
+    def print_to_log_file(self, *args: Any, also_print_to_console: bool = True, add_timestamp: bool = True) -> None:
+        """To the library's logger; the library never prints."""
+        logger.info(" ".join(str(a) for a in args).strip())
+
+    # -- data --------------------------------------------------------------------------------------------------------
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """Training and validation frames from our file.
+
+        Raises
+        ------
+        UsageError
+            for a fold that does not exist (upstream would draw a random split).
+        DataError
+            when a frame is in both halves (upstream logs a line).
+        """
+        folder = Path(self.preprocessed_dataset_folder)
+        frames = ErcpDataset.get_identifiers(str(folder))
+        if self.fold == "all":
+            return frames, frames
+        splits = json.loads((Path(self.preprocessed_dataset_folder_base) / "splits_final.json").read_text())
+        if not 0 <= int(self.fold) < len(splits):
+            raise UsageError(f"there is no fold {self.fold}", where="FOLD", expected=f"0 to {len(splits) - 1}, or all")
+        train, val = splits[int(self.fold)]["train"], splits[int(self.fold)]["val"]
+        both = set(train) & set(val)
+        unknown = (set(train) | set(val)) - set(frames)
+        if both or unknown:
+            raise DataError(
+                f"fold {self.fold}: {len(both)} frames are in training and validation, {len(unknown)} are not prepared",
+                where="splits_final.json",
+                todo="run plan-and-preprocess again",
+            )
+        return list(train), list(val)
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """Training batches from a thread; validation batches drawn once, so that every epoch is judged on the same."""
+        train, val = self.get_tr_and_val_datasets()
+        structures = self.plan.structure_set
+        values = self.plan.values
+        common = {
+            "values": values,
+            "label_manager": self.label_manager,
+            "bits": {name: structures.value(name) for name in structures},
+        }
+        # Drawn before the thread starts: both use the global random generators.
+        checking = ErcpLoader(
+            val, transforms=validation_transforms(self.heads), seed=self.seed + 1, random=False, **common
+        )
+        batches = [checking.generate_train_batch() for _ in range(self.num_val_iterations_per_epoch)]
+        loader = ErcpLoader(
+            train,
+            transforms=training_transforms(values.augmentation, self.heads, values.patch.size_px),
+            seed=self.seed,
+            **common,
+        )
+        loader.position = self.current_epoch * self.num_iterations_per_epoch + len(self.state.losses)
+        return Ahead(loader), batches
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def on_train_start(self) -> None:
+        """Build what is missing and take up an interrupted run."""
+        if not self.was_initialized:
+            self.initialize()
+        if self.restart:
+            discard_states(self.run_folder)
+        self._resume()
+        super().on_train_start()
+        self.state.start_clock()
+
+    def run_training(self) -> None:
+        """nnU-Net's loop, made to stop at any step, to keep to the time budget and to clean up whatever happens."""
+        try:
+            self.on_train_start()
+            total = self.num_epochs * self.num_iterations_per_epoch
+            with self.progress.task(f"Training fold {self.fold}", total) as self._task:
+                self._task.advance(self.current_epoch * self.num_iterations_per_epoch + len(self.state.losses))
+                while self.current_epoch < self.num_epochs:
+                    self._epoch()
+            self.on_train_end()
+        finally:
+            if isinstance(self.dataloader_train, Ahead):
+                self.dataloader_train.close()
+
+    def _epoch(self) -> None:
+        self.network.train()
+        while len(self.state.losses) < self.num_iterations_per_epoch:
+            self.state.losses.append(float(self.train_step(next(self.dataloader_train))["loss"]))
+            if not math.isfinite(self.state.losses[-1]):
+                raise DataError(
+                    "the loss is not a number",
+                    where=f"epoch {self.current_epoch}",
+                    todo="lower optimiser.learning_rate",
+                )
+            if self._task:
+                self._task.advance(note=f"loss {self.state.losses[-1]:.3f}")
+            if self.stop.is_set():
+                self._save()
+                raise Interrupted("training was stopped and saved", todo="run the same command to go on")
+            if self.state.since_save_s > SAVE_EVERY_S:
+                self._save()
+        self.network.eval()
+        with torch.no_grad():
+            outputs = [self.validation_step(batch) for batch in self.dataloader_val]
+        self._close_epoch(outputs)
+
+    def _close_epoch(self, outputs: list[dict[str, Any]]) -> None:
+        counts = {key: np.sum([o[key] for o in outputs], 0) for key in ("tp_hard", "fp_hard", "fn_hard")}
+        total = 2 * counts["tp_hard"] + counts["fp_hard"] + counts["fn_hard"]
+        dice = zip(self.heads, 2 * counts["tp_hard"], total, strict=True)
+        row = self.state.close_epoch(
+            epoch=self.current_epoch,
+            validation_loss=float(np.mean([o["loss"] for o in outputs])),
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            dice={head: float(twice / all_) if all_ else None for head, twice, all_ in dice},
+        )
+        append_line(self.run_folder / "log.jsonl", json.dumps(row))
+        self.current_epoch += 1
+        if self.time_budget_s is not None:
+            # The schedule follows the measured speed, so that it ends with the time budget.
+            self.num_epochs = self.current_epoch + self.state.epochs_left(self.time_budget_s)
+            if self._task:
+                self._task.retotal(self.num_epochs * self.num_iterations_per_epoch)
+        self.on_epoch(self.state.history)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's step at the learning rate of this very step."""
+        done = (self.current_epoch + len(self.state.losses) / self.num_iterations_per_epoch) / self.num_epochs
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.plan.values.optimiser, min(done, 1.0))
+        return super().train_step(batch)  # type: ignore[no-any-return]
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Loss and hard true and false positives and negatives per head, over one batch."""
+        data, target = batch["data"].to(self.device), batch["target"].to(self.device)
+        with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
+            output = self.network(data)
+            loss = self.loss(output, target)
+        predicted = output > 0
+        axes = (0, 2, 3)
+        return {
+            "loss": float(loss),
+            "tp_hard": (predicted & target).sum(axes).cpu().numpy(),
+            "fp_hard": (predicted & ~target).sum(axes).cpu().numpy(),
+            "fn_hard": (~predicted & target).sum(axes).cpu().numpy(),
+        }
+
+    def on_train_end(self) -> None:
+        """Write the final weights, then drop the checkpoints."""
+        metadata = {"epochs": self.current_epoch, "plan_sha256": self.plan.sha256, "fold": str(self.fold)}
+        save_arrays(self.run_folder / "weights.safetensors", weights_of(self.network), metadata)
+        discard_states(self.run_folder)
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def save_checkpoint(self, filename: str) -> None:
+        """nnU-Net's hook; the name is ignored, since our state has its own places."""
+        self._save()
+
+    def load_checkpoint(self, filename_or_checkpoint: Any) -> None:
+        """nnU-Net's hook; takes up our own state."""
+        if not self.was_initialized:
+            self.initialize()
+        self._resume()
+
+    def _save(self) -> None:
+        scaler = self.grad_scaler.state_dict() if self.grad_scaler is not None else None
+        content = self.state.to_json() | {
+            "epoch": self.current_epoch,
+            "num_epochs": self.num_epochs,
+            "seed": self.seed,
+            "plan_sha256": self.plan.sha256,
+            "grad_scaler": scaler,
+        }
+        save_state(self.run_folder, self.network, self.optimizer, content)
+
+    def _resume(self) -> None:
+        log = self.run_folder / "log.jsonl"
+        content = load_state(self.run_folder, self.network, self.optimizer)
+        if content is None:
+            log.unlink(missing_ok=True)
+            return
+        if content["plan_sha256"] != self.plan.sha256:
+            raise UsageError(
+                "the interrupted run followed another plan", where=self.run_folder, todo="start again with --restart"
+            )
+        self.state = RunState.from_json(content)
+        self.current_epoch, self.seed = content["epoch"], content["seed"]
+        if self.time_budget_s is not None:
+            self.num_epochs = max(content["num_epochs"], self.current_epoch)
+        if self.grad_scaler is not None and content["grad_scaler"]:
+            self.grad_scaler.load_state_dict(content["grad_scaler"])
+        # Rows that were logged after this state was saved will be logged again.
+        write_text(log, "".join(json.dumps(row) + "\n" for row in self.state.history))
+
+    # -- after training ----------------------------------------------------------------------------------------------
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> dict[str, Any]:
+        """Predict the fold's validation frames at native size, in process; see :func:`ercpseg.nnunet.validation.validate`."""
+        self.network.eval()
+        _, frames = self.do_split()
+        summary = validate(
+            self.network,
+            plan=self.plan,
+            dataset=ErcpDataset(self.preprocessed_dataset_folder),
+            frames=frames,
+            references=Path(str(nnUNet_raw)) / self.plans_manager.dataset_name / "labelsTr",
+            output=self.run_folder / "validation",
+            device=self.device,
+            progress=self.progress,
+        )
+        write_text(
+            self.run_folder / "validation" / "summary.json", json.dumps(summary, indent=1, sort_keys=True) + "\n"
+        )
+        return summary

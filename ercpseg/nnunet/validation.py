@@ -1,0 +1,61 @@
+"""Validation on whole frames at native size, in process: what nnU-Net does with a pool of eight spawned processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ercpseg.documents.plan import Plan
+from ercpseg.frames.prepare import Geometry
+from ercpseg.frames.tiles import predict_tiled
+from ercpseg.nnunet.store import ErcpDataset
+from ercpseg.postprocess.finish import finish
+from ercpseg.progress import Progress, track
+from ercpseg.storage import images
+from ercpseg.storage.tables import write_table
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+def validate(  # noqa: PLR0913  # all needed, all keyword-only
+    forward: Forward,
+    *,
+    plan: Plan,
+    dataset: ErcpDataset,
+    frames: Sequence[str],
+    references: Path,
+    output: Path,
+    device: torch.device,
+    progress: Progress,
+) -> dict[str, dict[str, float | int | None]]:
+    """Predict ``frames``, write ``labels/<frame>.png`` and ``frames.csv``, and return the Dice of each structure.
+
+    ``references`` holds the native bitmasks. Dice is the mean over the frames whose reference shows the structure, and
+    ``frames`` says how many those are; a structure that no frame shows has none.
+    """
+    structures = plan.structure_set
+    rows: list[dict[str, Any]] = []
+    for name in track(frames, progress, "Validating", len(frames)):
+        image, _, _, properties = dataset.load_case(name)
+        geometry = Geometry(tuple(properties["native"]), tuple(properties["working"]))
+        with torch.inference_mode():
+            tensor = torch.from_numpy(image[:, 0]).to(device)
+            bitmask = finish(predict_tiled(tensor, plan.values.patch.size_px, forward), geometry, plan)
+        images.write_png(output / "labels" / f"{name}.png", bitmask)
+        reference = images.read_png(references / f"{name}.png")
+        for structure in structures:
+            bit = structures.value(structure)
+            wanted, got = (reference & bit) != 0, (bitmask & bit) != 0
+            total = int(wanted.sum()) + int(got.sum())
+            dice = 2 * int((wanted & got).sum()) / total if wanted.any() else None
+            rows.append({"frame": name, "structure": structure, "reference_px": int(wanted.sum()), "dice": dice})
+    write_table(output / "frames.csv", ("frame", "structure", "reference_px", "dice"), rows)
+    summary: dict[str, dict[str, float | int | None]] = {}
+    for structure in structures:
+        values = [r["dice"] for r in rows if r["structure"] == structure and r["dice"] is not None]
+        summary[structure] = {"dice": float(np.mean(values)) if values else None, "frames": len(values)}
+    return summary

@@ -1,0 +1,91 @@
+"""Plain geometry that several rules share: levels, patches, and nnU-Net's estimate of what a network costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ercpseg.documents.plan import Size
+from ercpseg.networks import divisor
+
+LIGHT_FEATURES = (16, 16, 32, 64, 64, 128)
+"""Encoder channels of the Light U-Net (Gherardini et al. 2020, our reconstruction)."""
+MIN_BOTTLENECK_PX = 4
+REFERENCE_ELEMENTS = 85e6
+"""nnU-Net 2.8.1: feature elements of its reference 2D network …"""
+REFERENCE_BATCH = 12
+REFERENCE_MEMORY_GB = 8.0
+"""… which trains with this batch size in this memory."""
+
+
+def parse_shapes(shapes: Iterable[str]) -> list[Size]:
+    """Sizes (y, x) of the fingerprint's ``'height x width'``.
+
+    >>> parse_shapes(["512 x 480"])
+    [(512, 480)]
+    """
+    sizes = []
+    for text in shapes:
+        height, _, width = text.partition(" x ")
+        sizes.append((int(height), int(width)))
+    return sizes
+
+
+def largest_working_size(sizes: Sequence[Size], long_side_px: int) -> Size:
+    """Height and width (y, x) that hold every frame once its longer side is ``long_side_px``; rounded up.
+
+    >>> largest_working_size([(1024, 768), (600, 800)], 512)
+    (512, 512)
+    """
+    scaled = [(-(-h * long_side_px // max(h, w)), -(-w * long_side_px // max(h, w))) for h, w in sizes]
+    return max(h for h, _ in scaled), max(w for _, w in scaled)
+
+
+def round_up(size: Size, multiple: int) -> Size:
+    """Both sides rounded up to a multiple.
+
+    >>> round_up((300, 300), 64)
+    (320, 320)
+    """
+    return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
+
+
+def features_for(name: str, short_side_px: int) -> tuple[int, ...]:
+    """Encoder channels of network ``name`` for inputs of this shorter side (R10).
+
+    Halving stops before the edge falls below 4: ⌊log₂(edge / 4)⌋ halvings.
+
+    >>> len(features_for("unet", 512)), features_for("light", 512)
+    (8, (16, 16, 32, 64, 64, 128))
+    """
+    halvings = max(2, int(math.log2(max(short_side_px, MIN_BOTTLENECK_PX) / MIN_BOTTLENECK_PX)))
+    if name == "unet":
+        return tuple(min(32 * 2**level, 512) for level in range(min(halvings, 7) + 1))
+    levels = halvings if name == "light" else halvings + 1
+    return LIGHT_FEATURES[: max(3, levels)]
+
+
+def patch_for(name: str, features: Sequence[int], working: Size) -> Size:
+    """The smallest patch (y, x) that holds a working frame and that the network can halve."""
+    return round_up(working, divisor(name, features))
+
+
+def feature_elements(name: str, features: Sequence[int], patch: Size, heads: int) -> float:
+    """Elements of all feature maps for one sample: nnU-Net's measure of memory (``compute_conv_feature_map_size``)."""
+    first, convolutions = (1, 1) if name == "light" else (0, 2 if name == "unet" else 1)
+    sizes = [patch[0] * patch[1] / 4 ** (level + first) for level in range(len(features))]
+    encoder = sum(convolutions * f * size for f, size in zip(features, sizes, strict=True))
+    # Each decoder level: one transposed convolution and as many convolutions as in the encoder.
+    decoder = sum((1 + convolutions) * f * size for f, size in zip(features[:-1], sizes[:-1], strict=True))
+    return encoder + decoder + heads * patch[0] * patch[1]
+
+
+def batch_for_memory(name: str, features: Sequence[int], patch: Size, heads: int, memory_gb: float) -> int:
+    """Batch size that nnU-Net's estimate allows in ``memory_gb``; may be 0.
+
+    >>> batch_for_memory("unet", features_for("unet", 1024), (1024, 1024), 2, 8.0)
+    3
+    """
+    elements = feature_elements(name, features, patch, heads)
+    reference = REFERENCE_ELEMENTS * memory_gb / REFERENCE_MEMORY_GB
+    return round(reference / elements * REFERENCE_BATCH)

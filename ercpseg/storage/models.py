@@ -1,0 +1,120 @@
+"""Model folders: plan, card, safetensors weights per fold, SHA-256 sums. No pickle, no code; the zip of one works too."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ercpseg.documents.plan import Plan
+from ercpseg.documents.run import ModelCard
+from ercpseg.errors import StorageError, UsageError
+from ercpseg.storage.arrays import decode_arrays
+from ercpseg.storage.atomic import new_folder, read_bytes, write_bytes
+
+SUMS = "SHA256SUMS"
+MAX_BYTES = 4 * 1024**3
+"""Limit of an unpacked model; the largest network planned has 0.2 GB."""
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """What a model folder holds. ``weights`` maps a fold to its arrays."""
+
+    plan: Plan
+    card: ModelCard
+    weights: dict[str, dict[str, NDArray[Any]]]
+    sha256: str
+
+
+def write_model(folder: Path, plan: Plan, card: ModelCard, weights: dict[str, bytes]) -> None:
+    """Write a whole model folder at once; ``weights`` maps file names to safetensors bytes."""
+    files = {"plan.json": plan.to_json().encode(), "model.json": card.to_json().encode(), **weights}
+    sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+    with new_folder(folder) as temporary:
+        for name, data in {**files, SUMS: sums.encode()}.items():
+            write_bytes(temporary / name, data)
+
+
+def load_model(path: Path, folds: tuple[str, ...] | None = None) -> StoredModel:
+    """Read and verify a model folder or its zip.
+
+    Raises
+    ------
+    UsageError
+        when this is no model, or a wanted fold is not in it.
+    StorageError
+        when a file is missing, not listed or damaged.
+    """
+    files = _read_zip(path) if path.is_file() else _read_folder(path)
+    if SUMS not in files or "model.json" not in files:
+        raise UsageError(
+            "this is no model",
+            where=path,
+            expected=f"a folder or zip with model.json, plan.json, fold_*.safetensors and {SUMS}",
+        )
+    _verify(files, path)
+    plan = Plan.parse(_json(files["plan.json"], path), where=path / "plan.json")
+    card = ModelCard.parse(_json(files["model.json"], path), where=path / "model.json")
+    if card.plan_sha256 != plan.sha256:
+        raise StorageError("the card names another plan", where=path, todo="copy the model again")
+    available = {entry.fold: entry.file for entry in card.folds}
+    wanted = folds or tuple(available)
+    missing = [fold for fold in wanted if fold not in available]
+    if missing:
+        raise UsageError(
+            f"the model has no fold {', '.join(missing)}", where="--fold", expected=f"of {', '.join(available)}"
+        )
+    weights = {fold: decode_arrays(files[available[fold]], where=path / available[fold])[0] for fold in wanted}
+    return StoredModel(plan, card, weights, hashlib.sha256(files[SUMS]).hexdigest())
+
+
+def _verify(files: dict[str, bytes], path: Path) -> None:
+    listed = {}
+    for line in files[SUMS].decode(errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        listed[name] = digest
+    wrong = sorted(name for name in set(files) - {SUMS} if hashlib.sha256(files[name]).hexdigest() != listed.get(name))
+    wrong += sorted(set(listed) - set(files))
+    if wrong:
+        raise StorageError(
+            f"{len(wrong)} file(s) are missing, damaged or not listed in {SUMS}: {', '.join(n[:64] for n in wrong[:5])}",
+            where=path,
+            todo="copy the model again",
+        )
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    if not path.is_dir():
+        raise UsageError(
+            "there is no such model", where=path, expected="a model folder, its zip or a trained dataset's name"
+        )
+    return {entry.name: read_bytes(entry) for entry in sorted(path.iterdir()) if entry.is_file()}
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    """Members are read into memory by their base name; nothing is unpacked to disk, so no name becomes a path."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            if sum(m.file_size for m in members) > MAX_BYTES:
+                raise StorageError("the archive is too large", where=path, expected=f"at most {MAX_BYTES} bytes")
+            files = {Path(m.filename).name: archive.read(m) for m in members}
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise UsageError("this is no zip of a model", where=path) from error
+    if len(files) != len(members):
+        raise StorageError("two files of the archive have one name", where=path, todo="zip the model folder again")
+    return files
+
+
+def _json(data: bytes, path: Path) -> Any:
+    import json
+
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise StorageError("a document of this model is no JSON", where=path, todo="copy the model again") from error

@@ -1,0 +1,228 @@
+"""The output folder of predict: the contract, replacing an earlier run, and failures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ercpseg.documents.dataset import FrameRecord
+from ercpseg.errors import StorageError, UsageError
+from ercpseg.export import folder as module
+from ercpseg.export.folder import COLUMNS, PredictionWriter, is_prediction
+from ercpseg.frames.frame import Frame
+from ercpseg.storage.images import read_png
+from ercpseg.storage.tables import read_table
+from ercpseg.structures import StructureSet
+
+STRUCTURES = StructureSet(("endoscope", "guidewire", "cbd", "stone"))
+
+
+def frame(name: str = "a_1", source: str = "a_1.png", shape: tuple[int, int] = (20, 30)) -> Frame:
+    rng = np.random.default_rng(len(name))
+    return Frame(name, rng.integers(0, 255, shape, np.uint8), 8, source=source)
+
+
+def bitmask(shape: tuple[int, int] = (20, 30)) -> np.ndarray:
+    bits = np.zeros(shape, np.uint8)
+    bits[2:10, 2:20] = 1 | 4
+    bits[5, 2:20] |= 2
+    return bits
+
+
+def refused(name: str, status: str = "refused", code: str = "truncated") -> FrameRecord:
+    return FrameRecord(frame=name, source=f"{name}.dcm", index=None, status=status, code=code, reason="too short")
+
+
+def files(output: Path) -> set[str]:
+    return {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
+
+
+def predict(output: Path, names: list[str], **options: bool) -> None:
+    with PredictionWriter(output, STRUCTURES, **options) as writer:
+        for name in names:
+            writer.write(frame(name), bitmask(), 1.5)
+        writer.finish({"model": "demo"})
+
+
+def test_everything_the_contract_names_is_written(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    bits = bitmask()
+    with PredictionWriter(output, STRUCTURES) as writer:
+        writer.write(frame(), bits, 12.3456)
+        summary = writer.finish({"model": "demo", "plan_sha256": "00"})
+    expected = {f"masks/{name}/a_1.png" for name in STRUCTURES}
+    assert files(output) == expected | {"labels/a_1.png", "overlays/a_1.png", "frames.csv", "run.json"}
+    assert np.array_equal(read_png(output / "labels/a_1.png"), bits)
+    for name in STRUCTURES:
+        mask = read_png(output / "masks" / name / "a_1.png")
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, np.where(bits & STRUCTURES.value(name), 255, 0))
+    assert read_png(output / "overlays/a_1.png").shape == (20, 30, 3)
+    run = json.loads((output / "run.json").read_text())
+    assert run["finished"] is True
+    assert run["model"] == "demo"
+    assert run["structures"] == {"endoscope": 1, "guidewire": 2, "cbd": 4, "stone": 8}
+    assert run["frames"] == summary.counts == {"found": 1, "used": 1, "refused": 0, "ignored": 0}
+    assert summary.median_ms == 12.346
+
+
+def test_every_file_found_is_a_row_in_order_of_arrival(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path / "out", STRUCTURES) as writer:
+        writer.refuse(refused("z"))
+        writer.write(Frame("cine_f0007", frame().pixels, 8, source="cine.dcm", index=7), bitmask(), 2.0)
+        writer.refuse(refused("notes", status="ignored", code="not-a-picture"))
+        writer.write(frame("b"), bitmask(), 1.0)
+        summary = writer.finish({})
+    rows = read_table(tmp_path / "out/frames.csv")
+    assert [row["frame"] for row in rows] == ["z", "cine_f0007", "notes", "b"]
+    assert [row["status"] for row in rows] == ["refused", "used", "ignored", "used"]
+    assert tuple(rows[0]) == COLUMNS
+    assert rows[0]["code"] == "truncated"
+    assert rows[0]["reason"] == "too short"
+    assert rows[0]["milliseconds"] == rows[0]["index"] == ""
+    assert (rows[1]["source"], rows[1]["index"], rows[1]["milliseconds"]) == ("cine.dcm", "7", "2")
+    assert summary.counts == {"found": 4, "used": 2, "refused": 1, "ignored": 1}
+
+
+def test_a_source_that_looks_like_a_formula_is_escaped(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path / "out", STRUCTURES) as writer:
+        writer.write(frame("safe", source="=HYPERLINK(1).png"), bitmask(), 1.0)
+        writer.finish({})
+    assert "'=HYPERLINK(1).png" in (tmp_path / "out/frames.csv").read_text()
+
+
+def test_a_second_run_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    predict(output, ["a", "b"])
+    (output / "masks/lesion").mkdir()
+    (output / "masks/lesion/a.png").write_bytes(b"of a model with another structure")
+    predict(output, ["b"], overlays=False)
+    expected = {f"masks/{name}/b.png" for name in STRUCTURES}
+    assert files(output) == expected | {"labels/b.png", "frames.csv", "run.json"}
+    assert not (output / "masks/lesion").exists()
+
+
+def test_a_second_run_touches_only_its_own_places(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    predict(output, ["a"])
+    for name in ("mine.txt", "masks/cbd/mine.txt", "labels/deep/a.png", "scores.json"):
+        (output / name).parent.mkdir(exist_ok=True)
+        (output / name).write_text("mine")
+    predict(output, ["b"])
+    assert {"mine.txt", "masks/cbd/mine.txt", "labels/deep/a.png", "scores.json"} <= files(output)
+    assert "labels/a.png" not in files(output)
+
+
+def test_nothing_is_removed_before_the_first_row(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    predict(output, ["a"])
+    before = files(output)
+    with pytest.raises(RuntimeError, match="model"), PredictionWriter(output, STRUCTURES):
+        raise RuntimeError("the model does not load")
+    assert files(output) == before
+    assert json.loads((output / "run.json").read_text())["finished"] is True
+
+
+@pytest.mark.parametrize(
+    "content", [{"notes.txt": "x"}, {"run.json": "{}"}, {"run.json": "not json"}, {"masks/a.png": ""}]
+)
+def test_a_foreign_folder_is_left_alone(tmp_path: Path, content: dict[str, str]) -> None:
+    for name, text in content.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="choose an empty folder"):
+        PredictionWriter(tmp_path, STRUCTURES)
+    assert files(tmp_path) == set(content)
+
+
+def test_a_file_as_output_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(UsageError, match="is a file"):
+        PredictionWriter(tmp_path / "out", STRUCTURES)
+
+
+def test_a_link_in_the_output_is_not_followed(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    predict(output, ["a"])
+    elsewhere = tmp_path / "elsewhere"
+    (output / "labels").rename(elsewhere)
+    (output / "labels").symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="link"):
+        PredictionWriter(output, STRUCTURES)
+    assert files(elsewhere) == {"a.png"}
+
+
+def test_a_stopped_run_is_listed_and_called_unfinished_and_the_next_one_may_go_on(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), PredictionWriter(output, STRUCTURES) as writer:
+        writer.write(frame("a"), bitmask(), 1.0)
+        writer.refuse(refused("z"))
+        raise KeyboardInterrupt
+    assert is_prediction(output)
+    assert json.loads((output / "run.json").read_text())["finished"] is False
+    assert [row["frame"] for row in read_table(output / "frames.csv")] == ["a", "z"]
+    assert "labels/a.png" in files(output)
+    predict(output, ["a", "b"])
+    assert json.loads((output / "run.json").read_text())["finished"] is True
+
+
+def test_an_empty_run_is_still_a_run(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path / "out", STRUCTURES) as writer:
+        summary = writer.finish({})
+    assert summary.found == 0
+    assert summary.median_ms is None
+    assert all((tmp_path / "out/masks" / name).is_dir() for name in STRUCTURES)
+
+
+def test_an_error_of_the_writing_threads_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = module.write_png
+
+    def full(path: Path, array: np.ndarray) -> None:
+        if path.name == "b.png":
+            raise StorageError("writing failed: No space left on device", where=path)
+        real(path, array)
+
+    monkeypatch.setattr(module, "write_png", full)
+    output = tmp_path / "out"
+    with pytest.raises(StorageError, match="No space left"), PredictionWriter(output, STRUCTURES) as writer:
+        writer.write(frame("a"), bitmask(), 1.0)
+        writer.write(frame("b"), bitmask(), 1.0)
+        writer.finish({})
+    assert json.loads((output / "run.json").read_text())["finished"] is False
+    assert [row["frame"] for row in read_table(output / "frames.csv")] == ["a"]
+
+
+def test_many_frames_pass_through_the_bounded_queue(tmp_path: Path) -> None:
+    names = [f"f{i:03d}" for i in range(40)]
+    predict(tmp_path / "out", names, overlays=False)
+    assert [row["frame"] for row in read_table(tmp_path / "out/frames.csv")] == names
+    assert len(list((tmp_path / "out/labels").iterdir())) == 40
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "a\\b", "", ".hidden", "a\0b", "a\nb"])
+def test_unsafe_names_are_refused(tmp_path: Path, name: str) -> None:
+    writer = PredictionWriter(tmp_path / "out", STRUCTURES)
+    with writer, pytest.raises(ValueError, match="safe file name"):
+        writer.write(frame(name), bitmask(), 1.0)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_frames_cannot_share_a_name(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path / "out", STRUCTURES, overlays=False) as writer:
+        writer.write(frame("a"), bitmask(), 1.0)
+        with pytest.raises(ValueError, match="two frames"):
+            writer.write(frame("A"), bitmask(), 1.0)
+        writer.finish({})
+
+
+def test_sizes_must_agree(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path / "out", STRUCTURES) as writer, pytest.raises(ValueError, match="expected uint8"):
+        writer.write(frame(), bitmask((30, 20)), 1.0)
+
+
+def test_a_used_record_is_no_refusal(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path / "out", STRUCTURES) as writer, pytest.raises(ValueError, match="write"):
+        writer.refuse(refused("a", status="used"))
