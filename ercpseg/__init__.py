@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ercpseg.version import __version__
+
 __all__ = ["Predictor", "__version__", "evaluate", "plan", "train"]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

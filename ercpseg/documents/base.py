@@ -28,7 +28,7 @@ class Document(Part):
     @classmethod
     def new(cls, **values: Any) -> Self:
         """Build the document with its current schema tag."""
-        return cls(schema=cls.SCHEMA, **values)
+        return cls.model_validate({"schema": cls.SCHEMA, **values})
 
     @classmethod
     def parse(cls, data: Any, *, where: object = None) -> Self:

@@ -39,6 +39,10 @@ class StructureFingerprint(Part):
     contrast: Percentiles | None = Field(
         description="(mean inside − mean of a ring around) / in-field standard deviation; negative = darker"
     )
+    bright_frac: float = Field(
+        0.0, description="share of the frames that show it in which it is brighter than its ring"
+    )
+    device: bool = Field(False, description="its name says that it is a radio-opaque device")
 
 
 class IntensityFingerprint(Part):

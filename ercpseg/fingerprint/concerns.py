@@ -45,17 +45,17 @@ def _about_dataset(f: Fingerprint) -> Iterator[str]:
         yield f"Only {f.frames} frames: too few to train on and to trust a score."
     if f.long_side_spread > WIDE_SPREAD:
         yield (
-            f"Sizes differ widely: (largest − smallest longer side) / median = {f.long_side_spread:.2f}; all frames are "
-            "resampled to one longer side, which assumes that structures are equally large in relation to the frame."
+            f"Sizes differ widely: (largest − smallest longer side) / median = {f.long_side_spread:.2f}; all frames "
+            "are resampled to one longer side, as if structures were equally large in relation to the frame."
         )
     if 0 < f.spacing_known_frac < 1:
         yield (
-            f"The spacing is known for {f.spacing_known_frac:.0%} of the frames only; millimetres will be given for "
+            f"The spacing is known for {100 * f.spacing_known_frac:.0f} % of the frames only; millimetres will be given for "
             "these alone."
         )
     if f.annotated_outside_field_frac > OUTSIDE_FRAC:
         yield (
-            f"{f.annotated_outside_field_frac:.1%} of the annotated pixels lie outside the exposed field that was "
+            f"{100 * f.annotated_outside_field_frac:.1f} % of the annotated pixels lie outside the exposed field that was "
             "found; the plan then does without a field mask (R3)."
         )
 
@@ -72,12 +72,8 @@ def _about_structures(f: Fingerprint, measures: Sequence[FrameMeasures]) -> Iter
             for m in measures
         )
         if full:
-            yield f"{name} fills more than {FULL_FRAC:.0%} of {full} frame(s); is its mask inverted?"
-        contrasts = [m.structures[name].contrast_grey for m in measures if name in m.structures]
-        known = [c for c in contrasts if c is not None]
-        bright = sum(c > 0 for c in known)
-        if is_device(name) and known and bright > BRIGHT_FRAC * len(known):
-            yield (
-                f"{name} is brighter than its surroundings in {bright} of {len(known)} frames, but canonical frames "
-                "show devices dark; the polarity of these frames may be inverted (R1)."
-            )
+            yield f"{name} fills more than {100 * FULL_FRAC:.0f} % of {full} frame(s); is its mask inverted?"
+    bright = {name: s.bright_frac for name, s in f.structures.items() if s.device and s.bright_frac > BRIGHT_FRAC}
+    if bright:
+        shares = ", ".join(f"{name} in {100 * share:.0f} %" for name, share in bright.items())
+        yield f"Devices are brighter than their surroundings ({shares} of their frames); canonical frames show them dark."

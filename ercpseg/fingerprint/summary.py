@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.documents.fingerprint import Fingerprint, IntensityFingerprint, Percentiles, StructureFingerprint
-from ercpseg.fingerprint.concerns import find_concerns
+from ercpseg.fingerprint.concerns import find_concerns, is_device
 from ercpseg.fingerprint.frame import FrameMeasures
 from ercpseg.fingerprint.shape import (
     count_shapes,
@@ -20,6 +20,9 @@ from ercpseg.fingerprint.shape import (
     round_significant,
 )
 from ercpseg.structures import StructureSet
+
+CLEAR_CONTRAST = 0.1
+"""In units of the in-field standard deviation; below it a structure is neither bright nor dark."""
 
 
 def summarise(dataset: Dataset, records: Sequence[FrameRecord], measures: Sequence[FrameMeasures]) -> Fingerprint:
@@ -84,7 +87,14 @@ def _structure(name: str, measures: Sequence[FrameMeasures], reference_px: int) 
         components=round_significant(sum(s.components for s, _ in shown) / len(shown)) if shown else 0.0,
         component_area_px=percentiles(np.concatenate(areas)) if shown else None,
         contrast=percentiles(contrasts),
+        bright_frac=_bright_frac(contrasts),
+        device=is_device(name),
     )
+
+
+def _bright_frac(contrasts: Sequence[float]) -> float:
+    bright, dark = sum(c >= CLEAR_CONTRAST for c in contrasts), sum(c <= -CLEAR_CONTRAST for c in contrasts)
+    return round_significant(bright / (bright + dark)) if bright + dark else 0.0
 
 
 def _overlap(counts: NDArray[np.int64], structures: StructureSet) -> dict[str, dict[str, float]]:

@@ -45,7 +45,7 @@ def find_field(pixels: NDArray[Any]) -> Mask:
     hull = _convex_hull(outline)
     if len(hull) < 3:
         return whole
-    field: Mask = polygon2mask(pixels.shape, hull) | largest
+    field: Mask = np.asarray(polygon2mask(pixels.shape, hull)) | largest  # type: ignore[no-untyped-call]
     share = field.mean()
     return whole if share < SMALLEST_FIELD_FRAC or share >= WHOLE_FRAME_FRAC else field
 
@@ -62,6 +62,6 @@ def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.spatial import ConvexHull, QhullError
 
     try:
-        return points[ConvexHull(points).vertices]
+        return np.asarray(points[ConvexHull(points).vertices])
     except (QhullError, ValueError):  # all points on one line
         return np.empty((0, 2))

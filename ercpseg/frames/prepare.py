@@ -61,7 +61,7 @@ def _normalise(pixels: NDArray[Any], field: NDArray[np.bool_] | None, clip: tupl
     sd = float(np.sqrt((np.square(grey - mean) * counts).sum() / cumulative[-1]))
     table = np.full(int(np.iinfo(pixels.dtype).max) + 1, (grey[-1] - mean) / max(sd, 1e-3), np.float32)
     table[: len(grey)] = (grey - mean) / max(sd, 1e-3)
-    result = table[pixels]
+    result: NDArray[np.float32] = table[pixels]
     if inside is not pixels:
         result[~field] = 0  # type: ignore[operator]  # a field was given: ``inside`` differs only then
     return result

@@ -47,7 +47,7 @@ def gaussian(patch: Size) -> NDArray[np.float32]:
     """Blending weight (y, x) of one tile: Gaussian with σ = patch / 8, largest value 1, never zero."""
     axes = [np.exp(-0.5 * np.square((np.arange(n) - (n - 1) / 2) / (n / 8))) for n in patch]
     weight = np.outer(axes[0], axes[1])
-    return np.maximum(weight, weight.max() * 1e-4).astype(np.float32)
+    return np.asarray(np.maximum(weight, weight.max() * 1e-4), np.float32)
 
 
 def predict_tiled(image: torch.Tensor, patch: Size, forward: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

@@ -44,7 +44,9 @@ def draw_polyline(points: Points, shape: tuple[int, int], width_px: float) -> Ma
         rows, columns, x, y = _window(np.minimum(start, end) - reach, np.maximum(start, end) + reach, shape)
         along = end - start
         length2 = float(along @ along)
-        share = 0.0 if length2 == 0 else np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1]) / length2, 0, 1)
+        share = (
+            0.0 if length2 == 0 else np.clip(((x - start[0]) * along[0] + (y - start[1]) * along[1]) / length2, 0, 1)
+        )
         distance2 = (x - start[0] - share * along[0]) ** 2 + (y - start[1] - share * along[1]) ** 2
         mask[rows, columns] |= distance2 <= reach**2 + 1e-9
     return mask

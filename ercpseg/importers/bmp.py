@@ -25,9 +25,7 @@ def decode_bmp(data: bytes) -> Raster:
         try:
             if image.mode == "P":
                 colours = image.getpalette("RGB") or []
-                palette = np.zeros((256, 3), np.uint8)
-                palette.reshape(-1)[: len(colours)] = colours
-                return Raster(np.asarray(image), palette=palette)
+                return Raster(np.asarray(image), palette=np.array(colours, np.uint8).reshape(-1, 3))
             if image.mode == "1":
                 return Raster(np.asarray(image.convert("L")), step=255)
             pixels = np.asarray(image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGB"))

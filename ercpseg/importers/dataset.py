@@ -41,7 +41,7 @@ class Case:
     digest: str
 
 
-def import_dataset(  # noqa: PLR0913 - all but the first three have defaults
+def import_dataset(
     source: Path,
     workspace: Workspace,
     name: str,

@@ -115,12 +115,12 @@ def refused_record(found: Found, error: InputRefused, name: str) -> FrameRecord:
     return FrameRecord(frame=name, source=found.source, status="refused", code=error.code, reason=error.reason)
 
 
-def _entries(found: Found) -> list[Entry]:
+def _entries(found: Found) -> Iterator[Entry]:
     if found.kind == "dicom":
         from ercpseg.importers import dicom
 
-        return list(dicom.entries(found.path))
+        return dicom.entries(found.path)
     from ercpseg.importers import images
 
     assert found.kind is not None  # noqa: S101 - for the type checker
-    return list(images.entries(found.path, found.kind))
+    return images.entries(found.path, found.kind)

@@ -27,7 +27,7 @@ class Raster:
     samples: NDArray[Any]
     alpha: NDArray[Any] | None = None
     palette: NDArray[Any] | None = None
-    """(256, 3): then ``samples`` are indices."""
+    """(n, 3): then ``samples`` are indices."""
     step: int = 1
     """Low-depth grey is stretched by the decoder; samples // step are the stored values."""
     bits: int = 8
@@ -49,10 +49,8 @@ def entries(path: Path, kind: Kind) -> Iterator[Entry]:
 
         pages = guarded(partial(count_pages, path))
         if pages > 1:
-            for page in range(pages):
-                yield Entry(partial(read_frame, path, kind, page), index=page)
-            return
-    yield Entry(partial(read_frame, path, kind))
+            return (Entry(partial(read_frame, path, kind, page), index=page) for page in range(pages))
+    return iter([Entry(partial(read_frame, path, kind))])
 
 
 def decode(path: Path, kind: Kind, page: int = 0) -> Raster:
@@ -98,6 +96,8 @@ def read_frame(path: Path, kind: Kind, page: int = 0) -> Picture:
     raster = decode(path, kind, page)
     samples, notes = raster.samples, []
     if raster.palette is not None:
+        if samples.max(initial=0) >= len(raster.palette):
+            raise InputRefused("unreadable", "a palette index has no colour")
         samples = raster.palette[samples]
         notes.append("palette resolved")
     if samples.ndim == 3:

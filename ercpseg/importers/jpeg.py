@@ -27,6 +27,8 @@ class JpegHeader:
     components: int
     marker: int
     orientation: int
+    complete: bool
+    """Whether an end marker follows the first scan: decoders fill up what is missing with grey and say nothing."""
     stripped: bytes
     """The stream without EXIF, profiles and comments."""
 
@@ -60,7 +62,8 @@ def read_header(data: bytes) -> JpegHeader:
         raise InputRefused("truncated" if at >= len(data) else "unreadable", "no JPEG frame header")
     marker, precision, height, width, components = frame
     kept.append(data[at:])
-    return JpegHeader(height, width, precision, components, marker, orientation, b"".join(kept))
+    complete = data.find(b"\xff\xd9", at) >= 0  # inside a scan, FF is always followed by 00 or a restart marker
+    return JpegHeader(height, width, precision, components, marker, orientation, complete, b"".join(kept))
 
 
 def decode_jpeg(data: bytes) -> Raster:

@@ -30,7 +30,15 @@ OUTSIDE_PX = 1.0
 NOT_STRUCTURES = {"background", "ignore"}
 """labelme's own examples write ``_background_`` and ``__ignore__`` for what is not labelled."""
 
-_POINTS_WANTED = {"rectangle": 2, "circle": 2, "line": 2, "linestrip": 2, "mask": 2, "polygon": 3, "oriented_rectangle": 4}
+_POINTS_WANTED = {
+    "rectangle": 2,
+    "circle": 2,
+    "line": 2,
+    "linestrip": 2,
+    "mask": 2,
+    "polygon": 3,
+    "oriented_rectangle": 4,
+}
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,9 @@ def _parse(data: dict[str, Any]) -> Drawing:
         else:
             points = _points(item.get("points"), i, (height, width))
             if len(points) < _POINTS_WANTED[kind]:
-                raise InputRefused("bad-annotation", f"shape {i} has {len(points)} points, {_POINTS_WANTED[kind]} needed")
+                raise InputRefused(
+                    "bad-annotation", f"shape {i} has {len(points)} points, {_POINTS_WANTED[kind]} needed"
+                )
             mask = item.get("mask")
             shapes.append(Shape(structure, kind, points, mask if isinstance(mask, str) else None))
     return Drawing((height, width), tuple(shapes), tuple(notes))

@@ -15,6 +15,7 @@ from ercpseg.importers.images import Raster
 from ercpseg.importers.reading import check_size
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 
 
@@ -27,8 +28,10 @@ def decode_png(data: bytes) -> Raster:
     width, height = int.from_bytes(header[0:4], "big"), int.from_bytes(header[4:8], "big")
     depth, colour, interlaced = header[8], header[9], header[12] != 0
     check_size(height, width)
-    if chunks[-1][0] != b"IEND":
-        raise InputRefused("truncated", "the end chunk is missing")
+    if colour not in _DEPTHS or depth not in _DEPTHS[colour]:
+        raise InputRefused("unreadable", "no such PNG type")
+    if chunks[-1][0] != b"IEND" or all(name != b"IDAT" for name, _ in chunks):
+        raise InputRefused("truncated", "chunks are missing")
     orientation = next((exif_orientation(body) for name, body in chunks if name == b"eXIf"), 1)
     if any(name not in _KEPT for name, _ in chunks):
         data = _rebuild(chunks)
@@ -62,7 +65,7 @@ def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
         name = data[at + 4 : at + 8]
         if at + 12 + length > len(data):
             break
-        if name in (b"IHDR", b"PLTE", b"IDAT", b"IEND") and zlib.crc32(data[at + 4 : at + 8 + length]) != int.from_bytes(
+        if name in _KEPT and zlib.crc32(data[at + 4 : at + 8 + length]) != int.from_bytes(
             data[at + 8 + length : at + 12 + length], "big"
         ):
             raise InputRefused("unreadable", "a checksum is wrong")
@@ -90,9 +93,7 @@ def _indices(data: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
         if image.mode != "P":
             raise InputRefused("unreadable", "the palette is missing")
         colours = image.getpalette("RGB") or []
-        palette = np.zeros((256, 3), np.uint8)
-        palette.reshape(-1)[: len(colours)] = colours
-        return np.asarray(image), palette
+        return np.asarray(image), np.array(colours, np.uint8).reshape(-1, 3)
 
 
 def _by_pillow(data: bytes, colour: int) -> NDArray[Any]:

@@ -36,7 +36,32 @@ IGNORE_RULES: dict[str, str] = {
 HEAD_BYTES = 132
 _SYSTEM = {"thumbs.db", "desktop.ini", "__macosx"}
 _SIDECARS = frozenset(
-    "csv tsv txt md rst json jsonl yaml yml xml html htm pdf log ini toml xlsx xls docx doc sha256 md5 py sh".split()
+    [
+        "csv",
+        "tsv",
+        "txt",
+        "md",
+        "rst",
+        "json",
+        "jsonl",
+        "yaml",
+        "yml",
+        "xml",
+        "html",
+        "htm",
+        "pdf",
+        "log",
+        "ini",
+        "toml",
+        "xlsx",
+        "xls",
+        "docx",
+        "doc",
+        "sha256",
+        "md5",
+        "py",
+        "sh",
+    ]
 )
 _SIDECAR_NAMES = {"readme", "license", "licence", "notice", "changelog", "sha256sums", "md5sums"}
 _DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}

@@ -28,7 +28,7 @@ def count_pages(path: Path) -> int:
     if pages > MAX_PAGES:
         raise InputRefused("too-large", f"{pages} pages")
     if pages == 0:
-        raise InputRefused("not-an-image", "no page")
+        raise InputRefused("unreadable", "no page")
     return pages
 
 
@@ -71,8 +71,6 @@ def decode_tiff(path: Path, number: int) -> Raster:
     pixels = pixels.astype(np.uint8 if bits <= 8 else np.uint16, copy=False)
     if palette is not None:
         palette = np.asarray(palette).T  # (n, 3) uint16, of 65535
-        if pixels.max() >= len(palette):
-            raise InputRefused("unreadable", "a palette index has no colour")
         palette = (palette >> 8).astype(np.uint8) if (palette > 255).any() else palette.astype(np.uint8)
     return Raster(
         pixels,

@@ -97,7 +97,7 @@ def plans_json(plan: Plan, fingerprint: Fingerprint, nnunet_name: str) -> dict[s
         "transpose_backward": [0, 1, 2],
         "configurations": {CONFIGURATION: configuration},
         "experiment_planner_used": "ErcpPlanner",
-        "label_manager": "BitmaskLabelManager",
+        "label_manager": "LabelManager",
         "foreground_intensity_properties_per_channel": fingerprint_json(fingerprint)[
             "foreground_intensity_properties_per_channel"
         ],

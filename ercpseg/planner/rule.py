@@ -113,3 +113,12 @@ def parse_text(docstring: str) -> RuleText:
         raise ValueError(f"{first!r}: the source ends without evidence such as [E2/J]")
     source = source[: evidence.start()].rstrip(" .;")
     return RuleText(head[1], head[2], decides, from_, because, source, evidence[1])
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share as text for people.
+
+    >>> percent(0.0047, 2)
+    '0.47 %'
+    """
+    return f"{100 * share:.{digits}f} %"

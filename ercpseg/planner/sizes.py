@@ -73,7 +73,7 @@ def patch_for(name: str, features: Sequence[int], working: Size) -> Size:
 def feature_elements(name: str, features: Sequence[int], patch: Size, heads: int) -> float:
     """Elements of all feature maps for one sample: nnU-Net's measure of memory (``compute_conv_feature_map_size``)."""
     first, convolutions = (1, 1) if name == "light" else (0, 2 if name == "unet" else 1)
-    sizes = [patch[0] * patch[1] / 4 ** (level + first) for level in range(len(features))]
+    sizes = [patch[0] * patch[1] / 4.0 ** (level + first) for level in range(len(features))]
     encoder = sum(convolutions * f * size for f, size in zip(features, sizes, strict=True))
     # Each decoder level: one transposed convolution and as many convolutions as in the encoder.
     decoder = sum((1 + convolutions) * f * size for f, size in zip(features[:-1], sizes[:-1], strict=True))

@@ -84,6 +84,25 @@ def chord(distance: ArrayLike, radius: ArrayLike) -> Map:
     return np.asarray(2 * np.sqrt(np.maximum(r * r - d * d, 0)), np.float32)
 
 
+def mean_chord(distance: ArrayLike, radius: float) -> Map:
+    """The mean of :func:`chord` over a pixel (distance ± 0.5), for tubes as thin as a pixel.
+
+    Sums over a row of pixels give the area π·r² of the tube's section whatever its place between pixel centres, which
+    samples of the chord do not (up to 40 % off at r = 1). Exact across rows and columns, close in between.
+
+    >>> float(mean_chord(np.arange(-4, 5) + 0.3, 2.0).sum()) - 4 * np.pi < 1e-5
+    True
+    """
+    d, half = np.asarray(distance, np.float32) / np.float32(radius), np.float32(0.5 / radius)
+    return np.asarray(np.float32(radius**2) * (_area(d + half) - _area(d - half)), np.float32)
+
+
+def _area(u: Map) -> Map:
+    """Antiderivative of the chord of the unit circle: the area between 0 and ``u``, constant beyond ±1."""
+    u = np.clip(u, -1, 1)
+    return np.asarray(u * np.sqrt(1 - u * u) + np.arcsin(u), np.float32)
+
+
 def tube_map(points: Array, reach_px: float, shape: tuple[int, int]) -> TubeMap | None:
     """Coordinates along the course ``points`` (n, 2) for the pixels of ``shape`` that lie within ``reach_px`` of it.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ercpseg.structures import Mask
 from ercpseg.synthesis.courses import MM_PER_REFERENCE_PX, REFERENCE_SIZE, Branch, Stone
-from ercpseg.synthesis.curves import Array, Map, arc_length, chord, direction, resample, tube_map
+from ercpseg.synthesis.curves import Array, Map, arc_length, chord, direction, mean_chord, resample, tube_map
 from ercpseg.synthesis.scene import Moment
 
 MIN_HALF_WIDTH_PX = 0.75
@@ -33,20 +33,19 @@ def pixels(points: Array, size: int) -> Array:
 
 
 def guidewire(now: Moment, size: int) -> Layer:
-    """The wire: a dense thin tube. Below 1.5 px its shadow is spread to 1.5 px with the same area integral."""
+    """The wire: a dense thin tube, its mask never narrower than 1.5 px."""
     layer = empty(size)
     if now.wire is None:
         return layer
     scale = size / REFERENCE_SIZE
     radius = now.patient.wire_width_px / 2 * scale
-    drawn = max(radius, MIN_HALF_WIDTH_PX)
-    tube = tube_map(resample(pixels(now.wire, size), max(2 * scale, 1)), drawn + 1, (size, size))
+    marked = max(radius, MIN_HALF_WIDTH_PX)
+    tube = tube_map(resample(pixels(now.wire, size), max(2 * scale, 1)), marked + 1, (size, size))
     if tube is None:
         return layer
-    length_mm = chord(tube.across, drawn) * np.float32((radius / drawn) ** 2 * MM_PER_REFERENCE_PX / scale)
-    inside = tube.near & (np.abs(tube.across) < drawn)
-    layer.depth[tube.window] = np.where(inside, length_mm * np.float32(now.wire_per_mm), 0)
-    layer.mask[tube.window] = inside
+    length_mm = mean_chord(tube.across, radius) * np.float32(MM_PER_REFERENCE_PX / scale)
+    layer.depth[tube.window] = np.where(tube.near, length_mm * np.float32(now.wire_per_mm), 0)
+    layer.mask[tube.window] = tube.near & (np.abs(tube.across) < marked)
     return layer
 
 

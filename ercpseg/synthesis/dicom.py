@@ -59,10 +59,10 @@ def encode(frames: list[NDArray[np.uint16]], patient: str) -> bytes:
     ds.RadiationSetting = "SC"
     ds.PixelIntensityRelationship = "DISP"
     ds.ImagerPixelSpacing = [round(spacing, 6), round(spacing, 6)]
-    if len(frames) > 1:
-        ds.FrameTime = FRAME_TIME_MS
+    ds.EstimatedRadiographicMagnificationFactor = MAGNIFICATION
+    ds.FrameTime = FRAME_TIME_MS
     ds.NumberOfFrames = len(frames)
-    ds.FrameIncrementPointer = 0x00181063
+    ds.FrameIncrementPointer = 0x00181063  # FrameTime
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
     ds.Rows, ds.Columns = frames[0].shape

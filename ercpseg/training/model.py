@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from ercpseg import __version__
 from ercpseg.documents.dataset import Dataset
 from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.plan import Plan
@@ -14,6 +13,7 @@ from ercpseg.storage.atomic import read_bytes
 from ercpseg.storage.models import write_model
 from ercpseg.storage.workspace import Workspace
 from ercpseg.training.run import finished_record, run_folder
+from ercpseg.version import __version__
 
 
 def export_model(workspace: Workspace, dataset: Dataset, plan: Plan, fingerprint: Fingerprint) -> Path:

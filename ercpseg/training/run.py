@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 
-from ercpseg import __version__
 from ercpseg.documents.dataset import Dataset
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.run import RunRecord
@@ -26,6 +25,7 @@ from ercpseg.nnunet import CONFIGURATION, PLANS_NAME
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.workspace import Workspace
+from ercpseg.version import __version__
 
 RECORD = "run.json"
 VERSIONS = ("torch", "nnunetv2", "batchgeneratorsv2", "numpy", "blosc2")

@@ -65,9 +65,8 @@ def test_whole_patients_are_redrawn_not_frames() -> None:
     values = [v for v in (0.1, 0.4, 0.6, 0.9) for _ in range(20)]
     clustered = mean_of_patients(patients, values)
     assert clustered.high - clustered.low > 0.4
-    assert mean_of_patients(list("abcd"), [0.1, 0.4, 0.6, 0.9]).model_dump(exclude={"frames"}) == clustered.model_dump(
-        exclude={"frames"}
-    )
+    four = mean_of_patients(list("abcd"), [0.1, 0.4, 0.6, 0.9])
+    assert [clustered.low, clustered.mean, clustered.high] == pytest.approx([four.low, four.mean, four.high])
 
 
 def test_the_seed_decides_and_the_order_does_not() -> None:
@@ -106,7 +105,7 @@ def test_counts_and_pooled_scores() -> None:
 
 
 def test_a_structure_that_is_never_there() -> None:
-    empty = {k: 0 for k in ("reference_px", "prediction_px", "intersection_px")}
+    empty = dict.fromkeys(("reference_px", "prediction_px", "intersection_px"), 0)
     s = score_structure([frame("a", None, **empty, reference_objects=0, prediction_objects=0, matched_objects=0)])
     assert (s.present, s.specificity, s.pooled_dice, s.metrics["dice"].mean) == (0, 1.0, None, None)
 

@@ -195,6 +195,15 @@ def test_an_error_of_the_writing_threads_reaches_the_caller(tmp_path: Path, monk
     assert [row["frame"] for row in read_table(output / "frames.csv")] == ["a"]
 
 
+def test_a_forgotten_finish_does_not_hide_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, array: np.ndarray) -> None:
+        raise StorageError("writing failed: No space left on device", where=path)
+
+    monkeypatch.setattr(module, "write_png", full)
+    with pytest.raises(StorageError, match="No space left"), PredictionWriter(tmp_path / "out", STRUCTURES) as writer:
+        writer.write(frame("a"), bitmask(), 1.0)
+
+
 def test_many_frames_pass_through_the_bounded_queue(tmp_path: Path) -> None:
     names = [f"f{i:03d}" for i in range(40)]
     predict(tmp_path / "out", names, overlays=False)

@@ -74,7 +74,7 @@ def test_inputs_are_left_as_they_are() -> None:
     before = THREE.copy()
     for result in (largest_component(THREE), remove_small(THREE, 2), fill_holes(THREE)):
         result[:] = True
-    assert (THREE == before).all()
+    assert (before == THREE).all()
 
 
 def test_keep_labels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import imagecodecs
@@ -63,9 +64,13 @@ def test_the_score_figure_survives_one_frame_none_and_undefined_values(samples) 
     assert decode(score_figure(one)).shape == (420, 1100, 3)
 
 
-def test_pyplot_is_never_loaded(samples) -> None:
-    training_curve(samples.log_rows(3))
-    assert "matplotlib.pyplot" not in sys.modules
+def test_pyplot_with_its_global_state_is_never_loaded() -> None:
+    code = (
+        "import sys; from ercpseg.reporting.figures import score_figure, training_curve; "
+        "training_curve([{'epoch': 0, 'train_loss': 1.0}]); score_figure([]); "
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_reference_stands_over_prediction() -> None:

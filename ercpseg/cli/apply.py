@@ -1,0 +1,52 @@
+"""``predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ercpseg import errors
+from ercpseg.cli.console import ConsoleProgress, say
+from ercpseg.cli.options import DeviceOption, WorkspaceOption
+
+
+def predict(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder (searched in depth).")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder, or one predict made.")],
+    model: Annotated[str, typer.Option("--model", help="A model folder or zip, or the name of a trained dataset.")],
+    fold: Annotated[
+        str | None, typer.Option("--fold", help="Folds to average, for example 0,1; default: all trained.")
+    ] = None,
+    tta: Annotated[
+        bool | None, typer.Option("--tta/--no-tta", help="Average over mirrored frames, where the plan allows any.")
+    ] = None,
+    device: DeviceOption = "auto",
+    format_: Annotated[str, typer.Option("--format", help="Output formats: png.")] = "png",
+    overlays: Annotated[
+        bool, typer.Option("--overlays/--no-overlays", help="Write pictures with outlines too.")
+    ] = True,
+    workspace: WorkspaceOption = None,
+) -> int:
+    """Segment frames: PNG, TIFF, JPEG, BMP and DICOM, single and multi-frame.
+
+    Writes masks/<structure>/<frame>.png (0 or 255), labels/<frame>.png (bitmask), overlays/<frame>.png, frames.csv with a
+    row for everything found, and run.json.
+    """
+    from ercpseg.pipeline.apply import PredictOptions
+    from ercpseg.pipeline.apply import predict as run
+
+    if format_ != "png":
+        raise errors.UsageError(f"unknown format {format_[:16]!r}", where="--format", expected="png")
+    folds = tuple(part.strip() for part in fold.split(",")) if fold else None
+    options = PredictOptions(folds=folds, tta=tta, device=device, overlays=overlays)
+    summary = run(source, output, model, workspace=workspace, options=options, progress=ConsoleProgress())
+    counts = summary.counts
+    speed = f"; {summary.median_ms:.0f} ms per frame (median)" if summary.median_ms else ""
+    say(
+        f"{counts['found']} found = {counts['used']} used + {counts['refused']} refused + {counts['ignored']} ignored{speed}"
+    )
+    for name in ("masks", "labels", *(["overlays"] if overlays else []), "frames.csv", "run.json"):
+        say(f"wrote {output / name}")
+    return errors.EXIT_SOME_REFUSED if counts["refused"] else errors.EXIT_DONE

@@ -1,0 +1,54 @@
+"""``train``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ercpseg.cli.console import ConsoleProgress, duration, say, table
+from ercpseg.cli.options import TimeBudgetOption, WorkspaceOption, parse_duration
+from ercpseg.errors import UsageError
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help="Name of a planned dataset.")],
+    fold: Annotated[str, typer.Argument(help="0 to k-1, or all (train on everything, validate on the same).")],
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Train so many epochs, whatever the time.", min=1)
+    ] = None,
+    time_budget: TimeBudgetOption = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps; default: as planned.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier run of this fold.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Train one fold of a plan; the same command goes on after an interruption.
+
+    Ctrl-C saves and stops within a step. The trained fold is added to the dataset's model, which predict takes by name.
+    """
+    from ercpseg.pipeline.learn import train as run
+    from ercpseg.training.run import TrainOptions
+
+    if epochs is not None and time_budget is not None:
+        raise UsageError("--epochs and --time-budget contradict each other", todo="give one of them")
+    options = TrainOptions(epochs, parse_duration(time_budget), device, restart)
+    result = run(dataset, fold, workspace=workspace, options=options, progress=ConsoleProgress())
+    record = result.record
+    if not result.fresh:
+        say(f"fold {record.fold} of {dataset} is trained already; --restart would train it anew")
+    else:
+        expected = record.expected_seconds_per_iteration
+        compare = f", {expected:.2f} expected" if expected else ""
+        say(
+            f"fold {record.fold}: {record.epochs} epochs, {record.iterations} iterations in {duration(record.seconds)} "
+            f"({record.seconds_per_iteration:.2f} s each{compare}), {record.parameters:,} parameters"
+        )
+        rows = [
+            [name, "–" if v["dice"] is None else f"{v['dice']:.3f}", str(v["frames"])]
+            for name, v in result.validation.items()
+        ]
+        table(["structure", "validation Dice", "n frames"], rows)
+        for file in ("log.jsonl", "curve.png", "validation/summary.json", "run.json"):
+            say(f"wrote {result.folder / file}")
+    say(f"model: {result.model}")
+    say(f"next: ercpseg predict INPUT OUTPUT --model {dataset}")

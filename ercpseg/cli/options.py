@@ -1,0 +1,44 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ercpseg.errors import UsageError
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def parse_duration(text: str | None) -> float | None:
+    """``45s``, ``30m``, ``1h30m`` → seconds.
+
+    >>> parse_duration("1h30m"), parse_duration("45s")
+    (5400.0, 45.0)
+    """
+    if text is None:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smh])", text)
+    if not parts or "".join(n + u for n, u in parts) != text.replace(" ", ""):
+        raise UsageError(
+            f"{text[:32]!r} is no duration", where="--time-budget", expected="for example 45s, 30m or 1h30m"
+        )
+    return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        help="Folder for everything between the stages. Default: $ERCPSEG_WORKSPACE, else ./ercpseg-workspace.",
+        show_default=False,
+    ),
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+TimeBudgetOption = Annotated[
+    str | None,
+    typer.Option("--time-budget", help="Time for training one fold, for example 45s, 30m, 1h30m.", show_default=False),
+]

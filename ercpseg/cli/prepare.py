@@ -1,0 +1,91 @@
+"""``plan-and-preprocess`` and ``plans``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ercpseg import errors
+from ercpseg.cli.console import ConsoleProgress, say, table
+from ercpseg.cli.options import DeviceOption, TimeBudgetOption, WorkspaceOption, parse_duration
+
+
+def plan_and_preprocess(
+    dataset: Annotated[str, typer.Argument(help="A folder with images and masks, or a name the workspace knows.")],
+    recipe: Annotated[
+        str, typer.Option("--recipe", help="Name of a recipe (see ercpseg plans) or a YAML file.")
+    ] = "auto",
+    time_budget: TimeBudgetOption = None,
+    memory: Annotated[
+        float | None,
+        typer.Option("--memory", help="Memory in GB to plan for; default: what is free.", show_default=False),
+    ] = None,
+    device: DeviceOption = "auto",
+    name: Annotated[str | None, typer.Option("--name", help="Name of the dataset; default: the folder's.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Pin a decision, for example --set patch.batch_size=2.", metavar="KEY=VALUE"),
+    ] = None,
+    workspace: WorkspaceOption = None,
+) -> int:
+    """Look at a dataset, decide how to train on it, say why, and prepare its frames.
+
+    A folder is understood when it holds images/ and masks/<structure>/<same name>.png (0 = absent), or labelme JSON
+    beside the images, or is an nnU-Net raw dataset. Frames may be PNG, TIFF, JPEG, BMP or DICOM. The patient is the DICOM
+    PatientID or the text before the first _ of the file name. Running it again continues or does nothing.
+    """
+    from ercpseg.pipeline.prepare import PlanOptions, plan
+    from ercpseg.planner.explain import decision_rows
+
+    options = PlanOptions(recipe, parse_duration(time_budget), memory, device, tuple(_pin(text) for text in set_ or []))
+    planned = plan(dataset, name=name, workspace=workspace, options=options, progress=ConsoleProgress())
+    data = planned.dataset
+    if not planned.fresh:
+        say(f"{data.name} is planned and prepared already; nothing to do. The plan: {planned.folder / 'plan.md'}")
+        return _code(data.refused)
+    rows = [[row[key] for key in ("decision", "value", "rule", "because")] for row in decision_rows(planned.plan)]
+    table(["decision", "value", "rule", "because"], rows, title=f"Plan of {data.name}")
+    for warning in planned.plan.warnings:
+        say(f"warning: {warning}")
+    say(
+        f"{data.name}: {data.found} found = {data.used} used + {data.refused} refused + {data.ignored} ignored; "
+        f"{planned.fingerprint.patients} patients"
+    )
+    if data.refused:
+        say(f"why frames were refused: {planned.folder / 'frames.csv'}")
+    for file in ("plan.md", "plan.json", "fingerprint.json", "frames.csv"):
+        say(f"wrote {planned.folder / file}")
+    say(f"next: ercpseg train {data.name} 0")
+    return _code(data.refused)
+
+
+def plans(
+    name: Annotated[str | None, typer.Argument(help="A recipe to show.", show_default=False)] = None,
+) -> None:
+    """List the recipes that come with ercpseg, or show one."""
+    from ercpseg.planner.recipes import load_recipe
+    from ercpseg.storage.resources import resource_names
+
+    if name is not None:
+        recipe = load_recipe(name)
+        say(f"{recipe.name}: {recipe.title}")
+        for key, value in recipe.set.items():
+            say(f"  {key} = {value}")
+        for text in (*recipe.cites, *recipe.deviations, *recipe.unknown):
+            say(f"  {text}")
+        return
+    table(["recipe", "title"], [[n, load_recipe(n).title] for n in resource_names("plans")])
+
+
+def _code(refused: int) -> int:
+    return errors.EXIT_SOME_REFUSED if refused else errors.EXIT_DONE
+
+
+def _pin(text: str) -> tuple[str, object]:
+    import yaml
+
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise errors.UsageError(f"{text[:64]!r} is no pin", where="--set", expected="section.key=value")
+    return key.strip(), yaml.safe_load(value)

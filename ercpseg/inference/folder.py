@@ -1,0 +1,107 @@
+"""Folder prediction: a loop over the stream, with the next frames decoded meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+from ercpseg.documents.dataset import FrameRecord
+from ercpseg.errors import InputRefused, ResourceError
+from ercpseg.frames.frame import Frame
+from ercpseg.inference.predictor import Predictor
+from ercpseg.progress import SILENT, Progress
+from ercpseg.structures import Bitmask
+
+T = TypeVar("T")
+
+
+class Sink(Protocol):
+    """Where predictions go."""
+
+    def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
+        """Take the result of a frame."""
+
+    def refuse(self, record: FrameRecord) -> None:
+        """Take the row of what was not predicted."""
+
+
+def predict_frames(
+    predictor: Predictor, items: Iterable[Frame | FrameRecord], sink: Sink, *, total: int, progress: Progress = SILENT
+) -> str:
+    """Predict every frame, pass every result and every refusal to ``sink``; returns a SHA-256 over all pixels read.
+
+    A frame that is too large for the memory is refused and the run goes on.
+    """
+    stream = predictor.stream()
+    digest = hashlib.sha256()
+    with progress.task("Predicting", total) as task:
+        for item in ahead(items):
+            if isinstance(item, FrameRecord):
+                sink.refuse(item)
+            else:
+                digest.update(f"{item.name} {item.pixels.dtype} {item.pixels.shape}".encode())
+                digest.update(item.pixels.tobytes())
+                try:
+                    for result in stream.push(item):
+                        sink.write(result.frame, result.bitmask, 1000 * result.seconds)
+                except ResourceError:
+                    sink.refuse(_too_large(item))
+            task.advance()
+        for result in stream.flush():
+            sink.write(result.frame, result.bitmask, 1000 * result.seconds)
+    return digest.hexdigest()
+
+
+def ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
+    """``items`` in order, fetched by a background thread up to ``depth`` in advance; its errors are raised here."""
+    waiting: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(entry: tuple[T | None, BaseException | None]) -> None:
+        while not stop.is_set():
+            try:
+                waiting.put(entry, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if stop.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:  # handed to the consumer, who raises it
+            put((None, error))
+
+    thread = threading.Thread(target=work, name="ercpseg-decode", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]  # an entry without error holds an item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _too_large(frame: Frame) -> FrameRecord:
+    refusal = InputRefused(
+        "too-large", f"{frame.pixels.shape[0]}x{frame.pixels.shape[1]} pixels did not fit the memory"
+    )
+    return FrameRecord(
+        frame=frame.name,
+        source=frame.source,
+        index=frame.index,
+        status="refused",
+        code=refusal.code,
+        reason=refusal.reason,
+    )

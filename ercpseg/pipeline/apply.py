@@ -1,0 +1,91 @@
+"""``predict``: read frames, push them through the predictor, write what the contract promises."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ercpseg.errors import UsageError
+from ercpseg.progress import SILENT, Progress
+from ercpseg.storage.resources import resource_folder
+from ercpseg.storage.workspace import Workspace
+from ercpseg.version import __version__
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to predict."""
+
+    folds: tuple[str, ...] | None = None
+    tta: bool | None = None
+    device: str = "auto"
+    overlays: bool = True
+
+
+def predict(
+    source: Path,
+    output: Path,
+    model: str | Path,
+    *,
+    workspace: Workspace | str | Path | None = None,
+    options: PredictOptions = PredictOptions(),
+    progress: Progress = SILENT,
+) -> Any:
+    """Segment every frame of a file or folder into ``output``; returns the writer's summary.
+
+    ``model`` is a model folder or zip, the name of a dataset of the workspace, or of shipped weights.
+    """
+    from ercpseg.export.folder import PredictionWriter
+    from ercpseg.importers.frames import count_hint, iter_frames
+    from ercpseg.inference.folder import predict_frames
+    from ercpseg.inference.predictor import Predictor
+
+    if not source.exists():
+        raise UsageError("there is no such file or folder", where=source, expected="frames to segment")
+    space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
+    path = locate_model(model, space)
+    predictor = Predictor.load(path, folds=options.folds, device=options.device, tta=options.tta)
+    start = time.perf_counter()
+    with PredictionWriter(output, predictor.structures, overlays=options.overlays) as writer:
+        pixels = predict_frames(predictor, iter_frames(source), writer, total=count_hint(source), progress=progress)
+        run = {
+            "model": predictor.card.name,
+            "model_sha256": predictor.sha256,
+            "plan_sha256": predictor.plan.sha256,
+            "folds": list(predictor.folds),
+            "inputs_sha256": pixels,
+            "device": str(predictor.device),
+            "seconds": round(time.perf_counter() - start, 3),
+            "versions": {"ercpseg": __version__, **{n: metadata.version(n) for n in ("torch", "numpy", "pydicom")}},
+            "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+            "intended_use": predictor.card.intended_use,
+        }
+        return writer.finish(run)
+
+
+def locate_model(model: str | Path, workspace: Workspace) -> Path:
+    """The folder or zip of what a person calls a model.
+
+    Raises
+    ------
+    UsageError
+        when there is none; lists what there is.
+    """
+    path = Path(model)
+    if path.exists():
+        return path
+    name = str(model)
+    trained = [n for n in workspace.names() if (workspace.model_folder(n) / "model.json").exists()]
+    if name in trained:
+        return workspace.model_folder(name)
+    shipped = {p.name: p for p in sorted((resource_folder("plans").parent / "_models").glob("*")) if p.is_dir()}
+    if name in shipped:
+        return shipped[name]
+    known = ", ".join([*trained, *shipped]) or "none yet"
+    raise UsageError(
+        f"there is no model {name[:200]!r}", where="--model", expected=f"a model folder, its zip, or one of: {known}"
+    )

@@ -1,0 +1,83 @@
+"""``train``: run a fold, keep its curve, put it into the model folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ercpseg.documents.run import RunRecord
+from ercpseg.pipeline.prepare import load_planned
+from ercpseg.progress import SILENT, Progress
+from ercpseg.storage import documents
+from ercpseg.storage.atomic import write_bytes
+from ercpseg.storage.workspace import Workspace
+from ercpseg.training.run import TrainOptions, check_fold, finished_record, read_history, run_folder, train_fold
+
+CURVE_EVERY = 5
+"""Epochs between two drawings of the curve."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained fold. ``fresh`` is False when it was finished already."""
+
+    record: RunRecord
+    folder: Path
+    model: Path
+    validation: dict[str, Any]
+    fresh: bool
+
+
+def train(
+    dataset: str,
+    fold: int | str,
+    *,
+    workspace: Workspace | str | Path | None = None,
+    options: TrainOptions = TrainOptions(),
+    progress: Progress = SILENT,
+) -> Trained:
+    """Train one fold (0 … k−1, or ``all``) of a planned dataset and add it to the dataset's model.
+
+    The same call goes on after an interruption and does nothing once the fold is finished (``restart`` begins anew).
+
+    Raises
+    ------
+    UsageError
+        when the dataset is not planned or the fold does not exist.
+    Interrupted
+        when it was asked to stop; the state is saved.
+    """
+    from ercpseg.training.model import export_model
+
+    space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
+    planned = load_planned(space, dataset)
+    name = check_fold(planned.plan, str(fold))
+    folder = run_folder(space, dataset, name)
+    with space.locked():
+        record = None if options.restart else finished_record(space, planned.plan, name)
+        fresh = record is None
+        if record is None:
+            draw = _Curve(folder / "curve.png")
+            record = train_fold(space, planned.dataset, planned.plan, name, options, progress=progress, on_epoch=draw)
+            draw.now(read_history(folder))
+        model = export_model(space, planned.dataset, planned.plan, planned.fingerprint)
+    summary = folder / "validation" / "summary.json"
+    return Trained(record, folder, model, documents.load_json(summary) if summary.exists() else {}, fresh)
+
+
+class _Curve:
+    """Draws the training curve now and then; drawing takes longer than a short epoch."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __call__(self, history: list[dict[str, Any]]) -> None:
+        if len(history) % CURVE_EVERY == 0:
+            self.now(history)
+
+    def now(self, history: list[dict[str, Any]]) -> None:
+        from ercpseg.reporting.figures import training_curve
+
+        if history:
+            write_bytes(self.path, training_curve(history))

@@ -1,0 +1,271 @@
+"""``plan-and-preprocess``: import → fingerprint → plan → preprocess, each skipped when its inputs have not changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from ercpseg.documents.dataset import Dataset, FrameRecord
+from ercpseg.documents.fingerprint import Fingerprint
+from ercpseg.documents.plan import NetworkValues, Plan
+from ercpseg.documents.recipe import Recipe
+from ercpseg.errors import DataError, UsageError
+from ercpseg.progress import SILENT, Progress
+from ercpseg.storage import documents
+from ercpseg.storage.atomic import write_text
+from ercpseg.storage.tables import read_table
+from ercpseg.storage.workspace import Workspace, check_name
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A planned dataset. ``fresh`` is False when everything was there already."""
+
+    dataset: Dataset
+    fingerprint: Fingerprint
+    plan: Plan
+    folder: Path
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What a person may say about the plan."""
+
+    recipe: str = "auto"
+    time_budget_s: float | None = None
+    memory_gb: float | None = None
+    device: str = "auto"
+    overrides: tuple[tuple[str, Any], ...] = ()
+    threads: int = 2
+
+
+def plan(
+    dataset: str | Path,
+    *,
+    name: str | None = None,
+    workspace: Workspace | str | Path | None = None,
+    options: PlanOptions = PlanOptions(),
+    progress: Progress = SILENT,
+) -> Planned:
+    """Import a dataset, fingerprint it, plan its training and prepare its frames.
+
+    ``dataset`` is a folder, or the name of a dataset that the workspace holds. The same call again does nothing.
+
+    Raises
+    ------
+    DataError
+        when nothing in the folder can be used.
+    WorkspaceBusy
+        when another run holds the workspace.
+    """
+    space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
+    source, name = locate(dataset, name, space)
+    with space.locked():
+        return _plan(space, source, name, options, progress)
+
+
+def locate(dataset: str | Path, name: str | None, workspace: Workspace) -> tuple[Path | None, str]:
+    """(folder or None, name) of what a person calls a dataset."""
+    path = Path(dataset)
+    if path.is_dir():
+        return path.resolve(), check_name(name or path.resolve().name)
+    if str(dataset) in workspace.names() and name in (None, str(dataset)):
+        return None, str(dataset)
+    known = ", ".join(workspace.names()) or "none yet"
+    raise UsageError(
+        f"there is no dataset {str(dataset)[:200]!r}",
+        where="DATASET",
+        expected=f"a folder, or a name the workspace knows ({known})",
+    )
+
+
+def load_records(workspace: Workspace, name: str) -> list[FrameRecord]:
+    """The rows of the import report."""
+    table = read_table(workspace.dataset_folder(name) / "frames.csv")
+    return [FrameRecord.model_validate({key: value or None for key, value in row.items()}) for row in table]
+
+
+def load_planned(workspace: Workspace, name: str) -> Planned:
+    """The documents of a planned dataset.
+
+    Raises
+    ------
+    UsageError
+        when it is not there or not planned.
+    """
+    folder = workspace.dataset_folder(name)
+    if name not in workspace.names() or not (folder / "plan.json").exists():
+        known = ", ".join(workspace.names()) or "none yet"
+        raise UsageError(
+            f"there is no planned dataset {name[:64]!r}",
+            where="DATASET",
+            expected=f"one of: {known}",
+            todo="run ercpseg plan-and-preprocess first, or give its --workspace",
+        )
+    return Planned(
+        documents.load(folder / "dataset.json", Dataset),
+        documents.load(folder / "fingerprint.json", Fingerprint),
+        documents.load(folder / "plan.json", Plan),
+        folder,
+        fresh=False,
+    )
+
+
+def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions, progress: Progress) -> Planned:
+    from ercpseg.fingerprint.collect import fingerprint_dataset
+    from ercpseg.importers.dataset import import_dataset
+
+    folder = space.dataset_folder(name)
+    if source is not None:
+        dataset = import_dataset(source, space, name, progress=progress)
+    elif (folder / "dataset.json").exists():
+        dataset = documents.load(folder / "dataset.json", Dataset)
+    else:
+        raise DataError("the import of this dataset did not finish", where=name, todo="give its folder again")
+    records = [r for r in load_records(space, name) if r.status == "used"]
+    fingerprint = _known(folder / "fingerprint.json", Fingerprint)
+    if fingerprint is None or fingerprint.frames_sha256 != dataset.frames_sha256:
+        raw = space.raw_folder(name)
+        fingerprint = fingerprint_dataset(dataset, raw, records, progress=progress, threads=options.threads)
+        documents.save(folder / "fingerprint.json", fingerprint)
+    from ercpseg.planner.recipes import load_recipe
+
+    recipe = load_recipe(options.recipe)
+    request = _request(options, recipe, fingerprint)
+    old = _known(folder / "plan.json", Plan)
+    request_file = folder / "plan-request.json"
+    if (
+        old is not None
+        and request_file.exists()
+        and request_file.read_text() == request
+        and _prepared(space, name, old)
+    ):
+        return Planned(dataset, fingerprint, old, folder, fresh=False)
+    made = _decide(space, dataset, fingerprint, records, recipe, options)
+    _prepare(space, dataset, made, fingerprint, records, options, progress)
+    # Last, so that a plan is only taken as finished when everything after it is done.
+    write_text(request_file, request)
+    return Planned(dataset, fingerprint, made, folder, fresh=True)
+
+
+def _decide(
+    space: Workspace,
+    dataset: Dataset,
+    fingerprint: Fingerprint,
+    records: list[FrameRecord],
+    recipe: Recipe,
+    options: PlanOptions,
+) -> Plan:
+    from ercpseg.planner.budget import Budget, StepCost
+    from ercpseg.planner.explain import to_markdown
+    from ercpseg.planner.plan import make_plan
+    from ercpseg.training.cost import measure_step
+
+    device = resolve_device(options.device)
+
+    def measure(network: NetworkValues, patch: tuple[int, int], batch: int, heads: int) -> StepCost:
+        return StepCost(*measure_step(network, patch, batch, heads, device=device))
+
+    budget = Budget(
+        device=device,
+        memory_gb=options.memory_gb or available_memory_gb(device),
+        time_budget_s=options.time_budget_s,
+        threads=options.threads,
+    )
+    made = make_plan(fingerprint, recipe, budget, measure, dict(options.overrides))
+    folder = space.dataset_folder(dataset.name)
+    documents.save(folder / "plan.json", made)
+    write_text(folder / "plan.md", to_markdown(made))
+    return made
+
+
+def _prepare(
+    space: Workspace,
+    dataset: Dataset,
+    made: Plan,
+    fingerprint: Fingerprint,
+    records: list[FrameRecord],
+    options: PlanOptions,
+    progress: Progress,
+) -> None:
+    from ercpseg.nnunet.planning import write_nnunet_plans, write_raw_dataset_json
+    from ercpseg.nnunet.preprocessor import preprocess
+    from ercpseg.planner.splits import make_splits
+
+    frames = [record.frame for record in records]
+    write_raw_dataset_json(space, dataset, frames)
+    present = presence(space, dataset, frames)
+    splits = make_splits(records, made.values.folds, present, made.values.schedule.seed)
+    write_nnunet_plans(space, dataset, made, fingerprint, splits)
+    preprocess(space, dataset, made, frames, threads=options.threads, progress=progress)
+
+
+def presence(space: Workspace, dataset: Dataset, frames: list[str]) -> Mapping[str, list[str]]:
+    """Which structures each frame shows."""
+    import numpy as np
+
+    from ercpseg.storage import images
+
+    structures = dataset.structure_set
+    folder = space.raw_folder(dataset.name) / "labelsTr"
+    result = {}
+    for frame in frames:
+        bits = int(np.bitwise_or.reduce(images.read_png(folder / f"{frame}.png"), axis=None))
+        result[frame] = [name for name in structures if bits & structures.value(name)]
+    return result
+
+
+def resolve_device(name: str) -> Literal["cpu", "cuda", "mps"]:
+    """``auto`` → the device that training will use here."""
+    from ercpseg.inference.predictor import choose_device
+
+    return cast(Literal["cpu", "cuda", "mps"], choose_device(name).type)
+
+
+def available_memory_gb(device: str) -> float:
+    """Memory that a training may take: the GPU's, or most of what is free here."""
+    if device == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info()[0]) / 1e9
+    import psutil
+
+    return float(psutil.virtual_memory().available) / 1e9 * 0.7
+
+
+def _request(options: PlanOptions, recipe: Recipe, fingerprint: Fingerprint) -> str:
+    """What was asked for, so that the same question is not answered twice."""
+    asked = {
+        "recipe": recipe.sha256,
+        "fingerprint": fingerprint.sha256,
+        "time_budget_s": options.time_budget_s,
+        "memory_gb": options.memory_gb,
+        "device": options.device,
+        "overrides": dict(options.overrides),
+    }
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**asked, "sha256": digest}, sort_keys=True, indent=1) + "\n"
+
+
+def _prepared(space: Workspace, name: str, made: Plan) -> bool:
+    from ercpseg.nnunet.convert import data_identifier
+    from ercpseg.nnunet.store import read_index
+
+    try:
+        read_index(space.preprocessed_folder(name) / data_identifier(made))
+    except DataError:
+        return False
+    return True
+
+
+def _known(path: Path, kind: type[Any]) -> Any:
+    """The document at ``path``, or None when it is missing or of an older schema."""
+    try:
+        return documents.load(path, kind) if path.exists() else None
+    except DataError:
+        return None

@@ -1,0 +1,191 @@
+"""``report``: one self-contained page of what a dataset's plan, training and evaluation came to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ercpseg.documents.scores import FrameScore, Scores
+from ercpseg.errors import DataError, UsageError
+from ercpseg.frames.frame import Frame
+from ercpseg.pipeline.prepare import Planned, load_planned
+from ercpseg.progress import SILENT, Progress, track
+from ercpseg.reporting.content import Illustration, ReportContent, Timing
+from ercpseg.reporting.run import write_report
+from ercpseg.storage import documents, images
+from ercpseg.storage.atomic import read_bytes
+from ercpseg.storage.workspace import Workspace
+from ercpseg.structures import StructureSet
+from ercpseg.version import __version__
+
+METRIC_SHOWN = {"guidewire": "cldice"}
+"""By what the best, median and worst frames are chosen; Dice for the others."""
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """What a report is made of besides the dataset's own documents."""
+
+    predictions: Path | None = None
+    reference: Path | None = None
+    timings: Sequence[Timing] = ()
+    notes: Sequence[str] = ()
+    synthetic: bool = False
+
+
+def report(
+    dataset: str,
+    output: Path,
+    given: ReportInput = ReportInput(),
+    *,
+    workspace: Workspace | str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Path:
+    """Write ``report.html`` for a planned dataset, with scores and pictures when predictions were evaluated.
+
+    Raises
+    ------
+    UsageError
+        when the dataset is not planned or the predictions were not evaluated.
+    """
+    space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
+    planned = load_planned(space, dataset)
+    scores, rows = _scores(given.predictions)
+    overlays: dict[str, tuple[Illustration, ...]] = {}
+    figures: tuple[Illustration, ...] = ()
+    if scores and given.predictions and given.reference:
+        overlays = _overlays(given.predictions, given.reference, rows, planned, progress)
+        from ercpseg.reporting.figures import score_figure
+
+        figures = (Illustration("Scores per frame", score_figure(rows, planned.dataset.structures)),)
+    content = ReportContent(
+        title=f"ercpseg: {dataset}",
+        structures=planned.dataset.structures,
+        generated=(
+            ("ercpseg", __version__),
+            ("machine", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"),
+            ("written", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ),
+        dataset=_dataset_pairs(planned),
+        fingerprint=planned.fingerprint,
+        plan=planned.plan,
+        scores=scores,
+        curves=_curves(space, planned),
+        score_figures=figures,
+        overlays=overlays,
+        timings=tuple(given.timings),
+        provenance=_provenance(space, planned),
+        notes=tuple(given.notes),
+        synthetic=given.synthetic,
+    )
+    write_report(output, content)
+    return output
+
+
+def _scores(predictions: Path | None) -> tuple[Scores | None, list[FrameScore]]:
+    if predictions is None:
+        return None, []
+    if not (predictions / "scores.json").exists():
+        raise UsageError("these predictions were not evaluated", where=predictions, todo="run ercpseg evaluate first")
+    scores = documents.load(predictions / "scores.json", Scores)
+    table = csv.DictReader(io.StringIO(read_bytes(predictions / "scores.csv").decode()))
+    return scores, [FrameScore.model_validate({k: v or None for k, v in row.items()}) for row in table]
+
+
+def _overlays(
+    predictions: Path, reference: Path, rows: list[FrameScore], planned: Planned, progress: Progress
+) -> dict[str, tuple[Illustration, ...]]:
+    """Best, median and worst frame of every structure, reference above prediction."""
+    from ercpseg.importers.frames import iter_frames
+    from ercpseg.reporting.pictures import reference_over_prediction
+    from ercpseg.reporting.select import best_median_worst
+
+    structures = planned.dataset.structure_set
+    chosen: dict[str, dict[str, str]] = {
+        name: best_median_worst(rows, name, METRIC_SHOWN.get(name, "dice")) for name in structures
+    }
+    wanted = {frame for frames in chosen.values() for frame in frames.values()}
+    pixels = {}
+    for frame in track(iter_frames(reference), progress, "Reading frames for the report"):
+        if isinstance(frame, Frame) and frame.name in wanted:
+            pixels[frame.name] = frame.pixels
+            if len(pixels) == len(wanted):
+                break
+    by_key = {(row.frame, row.structure): row for row in rows}
+
+    def picture(name: str, structure: str, rank: str) -> Illustration:
+        row, metric = by_key[(name, structure)], METRIC_SHOWN.get(structure, "dice")
+        value: Any = getattr(row, metric)
+        masks = [_masks(folder, name, structures, pixels[name].shape) for folder in (reference, predictions)]
+        png = reference_over_prediction(pixels[name], masks[0], masks[1], structures.names)
+        label = {"cldice": "clDice", "dice": "Dice"}[metric]
+        return Illustration(f"{rank}: {name}, {label} {'–' if value is None else f'{value:.3f}'}", png)
+
+    return {
+        structure: tuple(picture(name, structure, rank) for rank, name in frames.items() if name in pixels)
+        for structure, frames in chosen.items()
+    }
+
+
+def _masks(folder: Path, frame: str, structures: StructureSet, shape: Any) -> Mapping[str, Any]:
+    import numpy as np
+
+    masks = {}
+    for name in structures:
+        path = folder / "masks" / name / f"{frame}.png"
+        masks[name] = images.read_png(path) > 0 if path.exists() else np.zeros(shape, bool)
+    return masks
+
+
+def _dataset_pairs(planned: Planned) -> tuple[tuple[str, str], ...]:
+    dataset, fingerprint = planned.dataset, planned.fingerprint
+    return (
+        ("name", dataset.name),
+        ("structures", ", ".join(dataset.structures)),
+        ("found", f"{dataset.found}: {dataset.used} used, {dataset.refused} refused, {dataset.ignored} ignored"),
+        ("patients", f"{fingerprint.patients} (grouped by {fingerprint.grouped_by})"),
+    )
+
+
+def _runs(space: Workspace, planned: Planned) -> list[Path]:
+    from ercpseg.training.run import run_folder
+
+    folds = [*(str(i) for i in range(planned.plan.values.folds.count)), "all"]
+    folders = [run_folder(space, planned.dataset.name, fold) for fold in folds]
+    return [folder for folder in folders if (folder / "log.jsonl").exists()]
+
+
+def _curves(space: Workspace, planned: Planned) -> tuple[Illustration, ...]:
+    from ercpseg.reporting.figures import training_curve
+    from ercpseg.training.run import read_history
+
+    histories = [(folder.name.replace("_", " "), read_history(folder)) for folder in _runs(space, planned)]
+    return tuple(Illustration(name, training_curve(history)) for name, history in histories if history)
+
+
+def _provenance(space: Workspace, planned: Planned) -> tuple[tuple[str, str], ...]:
+    from ercpseg.documents.run import RunRecord
+
+    pairs = [
+        ("frames SHA-256", planned.dataset.frames_sha256),
+        ("fingerprint SHA-256", planned.fingerprint.sha256),
+        ("plan SHA-256", planned.plan.sha256),
+    ]
+    for folder in _runs(space, planned):
+        try:
+            record = documents.load(folder / "run.json", RunRecord)
+        except (DataError, OSError):
+            continue
+        text = (
+            f"seed {record.seed}, {record.iterations} iterations in {record.seconds:.0f} s on {record.device} "
+            f"({record.threads} threads), {record.parameters:,} parameters"
+        )
+        pairs.append((folder.name.replace("_", " "), text))
+        pairs += [(f"{name} version", version) for name, version in sorted(record.versions.items())]
+    return tuple(dict.fromkeys(pairs))

@@ -1,0 +1,93 @@
+"""The plan for people: why every value is what it is. Plain data and Markdown, no judgement of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ercpseg.documents.plan import Plan
+from ercpseg.planner.rules import RULES
+
+COLUMNS = ("decision", "value", "rule", "because", "inputs", "source")
+
+
+def decision_rows(plan: Plan) -> list[dict[str, str]]:
+    """One row of text per decision, in the order of the rule table; columns :data:`COLUMNS`."""
+    return [
+        {
+            "decision": d.key,
+            "value": _text(d.value),
+            "rule": d.rule if d.by == "rule" else f"{d.rule} ({d.by})",
+            "because": d.because,
+            "inputs": "; ".join(f"{key} = {_text(value)}" for key, value in d.inputs.items() if value is not None),
+            "source": d.source,
+        }
+        for d in plan.decisions
+    ]
+
+
+def to_markdown(plan: Plan) -> str:
+    """``plan.md``: warnings first, then the table of decisions."""
+    lines = [
+        f"# Plan of {plan.dataset}",
+        "",
+        f"Recipe `{plan.recipe}`. Written by the program; to change a value, pin it in a recipe or with `--set`.",
+        "",
+    ]
+    if plan.warnings:
+        lines += ["## Warnings", "", *(f"- {_cell(warning)}" for warning in plan.warnings), ""]
+    lines += ["## Decisions", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
+    for row in decision_rows(plan):
+        lines.append(_row([f"`{row['decision']}`", *(row[column] for column in COLUMNS[1:])]))
+    lines += [
+        "",
+        "Evidence in brackets: E1 fluoroscopy, E2 another domain or a fact of code, E3 derived, J judgement.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def rules_markdown() -> str:
+    """The reference page of the rules, from their docstrings."""
+    lines = ["# Rules of the planner", "", "Generated from the rule table, in its order.", ""]
+    for rule in RULES:
+        text = rule.text
+        lines += [f"## {text.number}: {text.subject}", ""]
+        if rule.keys:
+            lines += [", ".join(f"`{key}`" for key in rule.keys), ""]
+        parts = {"Decides": text.decides, "From": text.from_, "Because": text.because}
+        lines += [f"- **{name}**: {part}" for name, part in parts.items()]
+        lines += [f"- **Source**: {text.source} (evidence {text.evidence})", ""]
+    return "\n".join(lines)
+
+
+def _text(value: Any) -> str:
+    """Compact text of a plain value: no quotes around names, six significant digits.
+
+    >>> _text({"endoscope": 1.0, "guidewire": 4.5999999}), _text([512, 512])
+    ('endoscope 1, guidewire 4.6', '512 × 512')
+    """
+    if isinstance(value, dict) and set(value) == {"name", "params"}:
+        return f"{value['name']} ({_text(value['params'])})" if value["params"] else str(value["name"])
+    if isinstance(value, dict) and any(isinstance(inner, dict | list) for inner in value.values()):
+        return "; ".join(f"{key}: {_text(inner)}" for key, inner in value.items())
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and all(isinstance(v, int) and v > 9 for v in value):
+            return " × ".join(str(v) for v in value)
+        return ", ".join(_text(inner) for inner in value) or "none"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "unknown"}[value]
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _row(cells: list[str] | tuple[str, ...]) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """Text that neither ends a table cell nor becomes markup: names come from people's files."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,120 @@
+"""Pins: what a recipe or a user decides instead of a rule. Checked by name before any rule runs."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+from ercpseg.documents.base import Part
+from ercpseg.documents.plan import PlanValues
+from ercpseg.errors import DocumentError, UsageError
+from ercpseg.networks import NETWORKS
+from ercpseg.planner.rules import KEYS
+
+
+def check_pins(pins: Mapping[str, Any], *, where: object = None) -> None:
+    """Refuse unknown keys, and text where a number belongs.
+
+    A key is ``section.key``, or ``section.key.entry`` for one entry of a decision that has one value per structure.
+
+    Raises
+    ------
+    UsageError
+        with the names that come closest.
+    """
+    for key, value in pins.items():
+        if base_key(key) not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=3, cutoff=0.5)
+            raise UsageError(
+                f"no decision is called {key[:80]!r}", where=where, expected=" or ".join(near) or "a key of plan.md"
+            )
+        _check_text(key, value, where)
+
+
+def base_key(key: str) -> str:
+    """``section.key`` of ``section.key`` or ``section.key.entry``.
+
+    >>> base_key("loss.focal_alpha.guidewire")
+    'loss.focal_alpha'
+    """
+    return ".".join(key.split(".")[:2])
+
+
+def apply_pins(key: str, value: Any, pins: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """The value of decision ``key`` under ``pins``, and the pins that took part.
+
+    Raises
+    ------
+    UsageError
+        when an entry is set that the decision does not have.
+    """
+    used = [pin for pin in pins if base_key(pin) == key]
+    if key in used:
+        value = pins[key]
+    for pin in used:
+        entry = pin[len(key) + 1 :]
+        if not entry:
+            continue
+        if not isinstance(value, Mapping) or entry not in value:
+            names = ", ".join(value) if isinstance(value, Mapping) else f"{key} as a whole"
+            raise UsageError(f"{key} has no entry {entry[:64]!r}", where=pin, expected=names)
+        value = {**copy.deepcopy(dict(value)), entry: pins[pin]}
+    return value, used
+
+
+def check_value(key: str, value: Any, *, by_user: bool, where: object = None) -> None:
+    """Check a decided value of ``section.key`` against its type and range, before a rule reads it.
+
+    Raises
+    ------
+    UsageError
+        when the user set it.
+    DocumentError
+        when a recipe did.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    section, _, name = key.partition(".")
+    model = PlanValues.model_fields[section].annotation
+    info = cast("type[Part]", model).model_fields[name]
+    kind = UsageError if by_user else DocumentError
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, Annotated[info.annotation, *info.metadata]))
+        adapter.validate_python(value)
+    except ValidationError as error:
+        raise kind(f"{str(value)[:64]!r} cannot be {key}", where=where, expected=error.errors()[0]["msg"]) from error
+    if key == "network.name" and value not in NETWORKS:
+        raise kind(f"no network is called {str(value)[:64]!r}", where=where, expected=" or ".join(NETWORKS))
+
+
+def _check_text(key: str, value: Any, where: object) -> None:
+    if isinstance(value, Mapping):
+        for entry, inner in value.items():
+            _check_text(f"{key}.{entry}", inner, where)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_text(key, inner, where)
+    elif isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return
+        raise UsageError(
+            f"{value[:32]!r} is text, not a number",
+            where=f"{where}: {key}" if where else key,
+            expected=f"{_with_point(number)}",
+            todo="YAML takes 1e-3 for text; write 1.0e-3",
+        )
+
+
+def _with_point(number: float) -> str:
+    """A number as YAML understands it.
+
+    >>> _with_point(0.00001)
+    '1.0e-05'
+    """
+    text = repr(number)
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else text

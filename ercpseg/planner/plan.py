@@ -1,0 +1,158 @@
+"""Folds the rule table over a fingerprint: recipe and user decide first, rules decide the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ercpseg.documents.fingerprint import Fingerprint
+from ercpseg.documents.plan import Decision, Plan, PlanValues
+from ercpseg.documents.recipe import Recipe
+from ercpseg.errors import DocumentError, UsageError
+from ercpseg.planner.budget import Budget, Measure, Meter
+from ercpseg.planner.pins import apply_pins, check_pins, check_value
+from ercpseg.planner.rule import Choice, Context, RuleText
+from ercpseg.planner.rules import RULES
+
+
+def make_plan(
+    fingerprint: Fingerprint,
+    recipe: Recipe,
+    budget: Budget,
+    measure: Measure | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Decide every value of the plan.
+
+    Parameters
+    ----------
+    fingerprint
+        what the data are.
+    recipe
+        its pins are taken as they are.
+    budget
+        device, memory, time of one fold.
+    measure
+        tells what an iteration costs here; without it the schedule is a default and says so.
+    overrides
+        what the user sets, ``section.key`` or ``section.key.entry`` → value; stronger than the recipe.
+
+    Raises
+    ------
+    UsageError
+        for an unknown key, or a value that does not fit.
+    DocumentError
+        when a recipe's values do not fit together.
+    """
+    user = dict(overrides or {})
+    check_pins(recipe.pins, where=f"recipe {recipe.name}")
+    check_pins(user, where="--set")
+    # A user's value for a whole decision also replaces a recipe's value for one of its entries.
+    pins = {k: v for k, v in recipe.pins.items() if k.rsplit(".", 1)[0] not in user} | user
+    decided: dict[str, Any] = {}
+    decisions: list[Decision] = []
+    warnings = list(fingerprint.warnings)
+    context = Context(fingerprint, budget, Meter(measure), pins, decided)
+    for rule in RULES:
+        advice = rule.decide(context)
+        warnings += advice.warnings
+        for key in rule.keys:
+            choice = advice.choices[key]
+            value, used = apply_pins(key, choice.value, pins)
+            if used:
+                by_user = any(pin in user for pin in used)
+                check_value(key, value, by_user=by_user, where="--set" if by_user else f"recipe {recipe.name}")
+            decided[key] = value
+            decisions.append(_decision(key, value, choice, rule.text, used, recipe, user))
+    plan = Plan.new(
+        dataset=fingerprint.dataset,
+        recipe=recipe.name,
+        fingerprint_sha256=fingerprint.sha256,
+        frames_sha256=fingerprint.frames_sha256,
+        decisions=tuple(decisions),
+        warnings=tuple(warnings),
+    )
+    _check(plan, user)
+    return plan
+
+
+def _decision(
+    key: str, value: Any, choice: Choice, text: RuleText, used: list[str], recipe: Recipe, user: Mapping[str, Any]
+) -> Decision:
+    if not used:
+        return Decision(
+            key=key,
+            value=_plain(value),
+            rule=text.number,
+            by="rule",
+            because=choice.because,
+            inputs=_plain(dict(choice.inputs)),
+            source=f"{text.source} [{text.evidence}]",
+        )
+    by_user = any(pin in user for pin in used)
+    entries = ", ".join(pin[len(key) + 1 :] for pin in used if pin != key)
+    what = f"{entries} set" if entries and key not in used else "Set"
+    return Decision(
+        key=key,
+        value=_plain(value),
+        rule="pin",
+        by="user" if by_user else "recipe",
+        because=f"{what} by {'the user' if by_user else f'recipe {recipe.name}'}; "
+        f"{text.number} would say {_short(choice.value)}: {choice.because}",
+        inputs=_plain(dict(choice.inputs)),
+        source="the user" if by_user else "; ".join(recipe.cites) or f"recipe {recipe.name}",
+    )
+
+
+def _check(plan: Plan, user: Mapping[str, Any]) -> None:
+    try:
+        check_values(plan.values)
+    except DocumentError as error:
+        if user:
+            raise UsageError(error.what, where="--set", todo="see plan.md for the values there are") from error
+        raise
+
+
+def check_values(values: PlanValues) -> None:
+    """Check what one section asks of another.
+
+    Raises
+    ------
+    DocumentError
+        with every problem.
+    """
+    from ercpseg.networks import divisor
+    from ercpseg.postprocess.steps import STEPS
+
+    problems = []
+    multiple = divisor(values.network.name, values.network.features)
+    if any(side % multiple for side in values.patch.size_px):
+        problems.append(
+            f"patch.size_px: {list(values.patch.size_px)} are no multiples of {multiple} (network.features)"
+        )
+    if len(values.loss.level_weights) > values.network.deep_supervision + 1:
+        problems.append("loss.level_weights: more levels than network.deep_supervision gives outputs")
+    if not any(w > 0 for w in values.loss.level_weights):
+        problems.append("loss.level_weights: no level counts")
+    heads = (*values.heads.structures, *values.heads.parents)
+    for field in ("head_weight", "dice_weight", "focal_weight", "focal_alpha", "focal_gamma"):
+        if set(getattr(values.loss, field)) != set(heads):
+            problems.append(
+                f"loss.{field}: names {', '.join(getattr(values.loss, field))}; expected {', '.join(heads)}"
+            )
+    for name, steps in values.postprocess.steps.items():
+        problems += [f"postprocess.steps.{name}: no step {s.name[:64]!r}" for s in steps if s.name not in STEPS]
+    if problems:
+        raise DocumentError("the plan's decisions do not fit together: " + "; ".join(problems))
+
+
+def _plain(value: Any) -> Any:
+    """Tuples to lists, so that a plan equals itself after a trip through JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _short(value: Any) -> str:
+    text = str(_plain(value))
+    return text if len(text) <= 80 else text[:77] + "..."

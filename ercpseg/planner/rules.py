@@ -1,0 +1,73 @@
+"""RULES: the ordered table. A rule sees the fingerprint, the pins, the budget and what stands above it, nothing else."""
+
+from __future__ import annotations
+
+from ercpseg.planner import rules_frame, rules_loss, rules_network, rules_postprocess, rules_training
+from ercpseg.planner.rule import Rule
+
+RULES: tuple[Rule, ...] = (
+    Rule((), rules_frame.polarity),
+    Rule(("preparation.clip_percentiles",), rules_frame.normalisation),
+    Rule(("preparation.field_mask",), rules_frame.field_mask),
+    Rule(("network.name",), rules_frame.network_name),
+    Rule(("preparation.working_long_side_px",), rules_frame.working_size),
+    Rule(("heads.structures", "heads.parents"), rules_network.heads),
+    Rule(("network.features",), rules_network.features),
+    Rule(("patch.size_px", "patch.whole_frame"), rules_network.patch),
+    Rule(("network.deep_supervision",), rules_network.deep_supervision),
+    Rule(("sampling.oversample_frac", "sampling.structure_share"), rules_loss.oversampling),
+    Rule(("patch.batch_size",), rules_network.batch),
+    Rule(("loss.head_weight", "loss.dice_weight", "loss.focal_weight"), rules_loss.base_loss),
+    Rule(("loss.focal_alpha", "loss.focal_gamma"), rules_loss.focal),
+    Rule(("loss.level_weights", "loss.max_pooled"), rules_loss.output_levels),
+    Rule(
+        (
+            "augmentation.rotation_deg",
+            "augmentation.scale",
+            "augmentation.shift_frac",
+            "augmentation.mirror_axes",
+        ),
+        rules_training.affine,
+    ),
+    Rule(
+        (
+            "augmentation.noise_sd",
+            "augmentation.blur_sd_px",
+            "augmentation.brightness",
+            "augmentation.contrast",
+            "augmentation.gamma",
+            "augmentation.apply_prob",
+        ),
+        rules_training.intensity,
+    ),
+    Rule(
+        (
+            "schedule.epochs",
+            "schedule.iterations_per_epoch",
+            "schedule.validation_iterations",
+            "schedule.seconds_per_iteration",
+            "schedule.time_budget_s",
+            "schedule.device",
+            "schedule.seed",
+        ),
+        rules_training.schedule,
+    ),
+    Rule(
+        (
+            "optimiser.name",
+            "optimiser.learning_rate",
+            "optimiser.momentum",
+            "optimiser.weight_decay",
+            "optimiser.schedule",
+            "optimiser.warmup_frac",
+        ),
+        rules_training.optimiser,
+    ),
+    Rule(("postprocess.threshold",), rules_postprocess.threshold),
+    Rule(("postprocess.steps",), rules_postprocess.steps),
+    Rule(("folds.count", "folds.method", "folds.grouped_by"), rules_training.folds),
+)
+"""In the order of evaluation: what a rule reads of the plan is decided above it."""
+
+KEYS: tuple[str, ...] = tuple(key for rule in RULES for key in rule.keys)
+"""Every decision's key, in the order of the table."""

@@ -1,0 +1,194 @@
+"""Rules on training: augmentation, schedule, optimiser, folds."""
+
+from __future__ import annotations
+
+from ercpseg.documents.plan import NetworkValues, Size
+from ercpseg.planner.budget import RESERVE_FRAC
+from ercpseg.planner.rule import Advice, Choice, Context, percent
+from ercpseg.planner.rules_network import narrowest
+
+SIDED = frozenset({"endoscope", "cbd", "left", "right"})
+"""Words in structure names that stand for anatomy with a side: a mirrored frame would be of a situs inversus."""
+GPU_EPOCH, CPU_EPOCH = 250, 50
+"""Iterations per epoch: nnU-Net's, and few enough on a CPU that a checkpoint is written every minute or so."""
+MAX_ITERATIONS = 250_000
+LONG_SCHEDULE = 25_000
+"""From so many iterations on SGD reaches further than AdamW in nnU-Net's setting. Judgement."""
+CPU_EPOCHS_UNMEASURED = 40
+
+
+def affine(context: Context) -> Advice:
+    """R19: rotation, scale, shift, mirroring.
+
+    Decides: the ranges of the spatial transforms. Elastic deformation (R18) is off.
+    From: the names of the structures (the side on which the endoscope enters is not in the fingerprint).
+    Because: patients lie alike, so that ±180° as for cells teaches what never occurs. Mirroring is left out where a
+    structure has a side: the duct and the way of the endoscope are never seen mirrored, a left lung is no right one.
+    Source: Ambrosini 2017 (±9°, ±12 %, ±16 %); ToothFairy2 winner (no mirroring); ranges are judgement [E2/J]
+    """
+    words = {name: SIDED & set(name.split("_")) for name in context.fingerprint.structures}
+    sided = [name for name, found in words.items() if found]
+    mirror = () if sided else (1,)
+    because = (
+        f"Not mirrored: {', '.join(sided)} has a side, and nobody has measured that both occur."
+        if sided
+        else "No structure's name tells of a side, so left-right mirroring is allowed; up-down never is."
+    )
+    ranges = "Patients lie alike; moderate range around what the C-arm and the patient vary."
+    return Advice(
+        {
+            "augmentation.rotation_deg": Choice(15.0, ranges + " ±(10° + spread), spread taken as 5°.", {}),
+            "augmentation.scale": Choice((0.7, 1.4), "Magnification of image intensifiers; nnU-Net's range.", {}),
+            "augmentation.shift_frac": Choice(0.16, ranges, {}),
+            "augmentation.mirror_axes": Choice(mirror, because, {"sided": sided}),
+        }
+    )
+
+
+def intensity(context: Context) -> Advice:
+    """R20: noise, blur, contrast.
+
+    Decides: the ranges of the transforms of grey values, and how often each is applied.
+    From: the noise of the frames; the width of the narrowest structure at working size.
+    Because: up to twice the noise there is makes a low-dose frame; a blur beyond a fifth of a wire's width removes it;
+    exposure control changes brightness and contrast by about a quarter.
+    Source: nnU-Net 2.8.1; Poisson–Gauss noise of detectors; geometry [E2/E3]
+    """
+    noise = context.fingerprint.intensity.noise_sd.p50
+    noise_sd = round(min(0.3, max(0.02, 2 * noise)), 4)
+    narrow, width = narrowest(context)
+    blur = 1.0 if width is None else round(min(1.0, 0.2 * width), 3)
+    blur_because = f"A fifth of {narrow}'s {width:.1f} px, at most 1 px." if width is not None else "Nothing is thin."
+    common = "nnU-Net's habit, within what exposure control does."
+    return Advice(
+        {
+            "augmentation.noise_sd": Choice(
+                noise_sd, f"Twice the median noise of {noise:.3f} sd, within 0.02 to 0.3.", {"noise_sd_p50": noise}
+            ),
+            "augmentation.blur_sd_px": Choice(blur, blur_because, {"narrowest": narrow}),
+            "augmentation.brightness": Choice((0.75, 1.25), common, {}),
+            "augmentation.contrast": Choice((0.75, 1.25), common, {}),
+            "augmentation.gamma": Choice((0.7, 1.5), common, {}),
+            "augmentation.apply_prob": Choice(0.2, "nnU-Net applies each transform to a tenth to a fifth.", {}),
+        }
+    )
+
+
+def schedule(context: Context) -> Advice:
+    """R29: length of training.
+
+    Decides: epochs, iterations per epoch, and what was measured for them.
+    From: the time there is, the measured seconds per iteration, the device, the number of frames.
+    Because: the schedule must end inside the time, or the learning rate never comes down; a fifth is kept for validation
+    and saving. On a GPU 1000 epochs of 250 iterations, 250 epochs below 300 frames. On a CPU half an hour if nothing
+    else is said, in epochs of about 50 iterations, so that a kill costs a minute.
+    Source: nnU-Net 2.8.1 (1000 × 250); the CPU part is judgement [E2/J]
+    """
+    budget, cpu = context.budget, context.budget.device == "cpu"
+    network = NetworkValues(**{key: context[f"network.{key}"] for key in NetworkValues.model_fields})
+    size: Size = tuple(context["patch.size_px"])
+    heads = len(context["heads.structures"]) + len(context["heads.parents"])
+    cost = context.meter.cost(network, size, context["patch.batch_size"], heads)
+    seconds = None if cost is None else cost.seconds_per_iteration
+    allowed = context.meter.iterations(network, size, context["patch.batch_size"], heads, budget=budget)
+    per_epoch = CPU_EPOCH if cpu else GPU_EPOCH
+    wanted = (
+        CPU_EPOCHS_UNMEASURED * CPU_EPOCH if cpu else (250 if context.fingerprint.frames < 300 else 1000) * GPU_EPOCH
+    )
+    if allowed is not None:
+        total = min(allowed, MAX_ITERATIONS if cpu else wanted)
+        because = (
+            f"{seconds:.2f} s per iteration were measured; {percent(1 - RESERVE_FRAC)} of {budget.seconds:.0f} s allow "
+            f"{allowed} iterations."
+        )
+    else:
+        total = wanted
+        because = f"{wanted} iterations, the default for {budget.device}; " + (
+            "the time is not limited." if budget.seconds is None else "an iteration was not measured."
+        )
+    # A handful of epochs at least, so that progress is saved and the schedule moves.
+    per_epoch = max(1, min(per_epoch, total // 5))
+    epochs = max(1, total // per_epoch)
+    inputs = {"seconds_per_iteration": seconds, "time_budget_s": budget.seconds, "frames": context.fingerprint.frames}
+    default = " (default for a CPU)" if cpu and budget.time_budget_s is None else ""
+    return Advice(
+        {
+            "schedule.epochs": Choice(epochs, because, inputs),
+            "schedule.iterations_per_epoch": Choice(per_epoch, f"{epochs} epochs; a checkpoint after each.", inputs),
+            "schedule.validation_iterations": Choice(
+                5 if cpu else 50, "Enough to see a trend; the scores come from whole frames at the end.", {}
+            ),
+            "schedule.seconds_per_iteration": Choice(
+                None if seconds is None else round(seconds, 4),
+                "Not measured." if seconds is None else "Measured on this machine.",
+                {"network": network.name, "batch_size": context["patch.batch_size"]},
+            ),
+            "schedule.time_budget_s": Choice(
+                budget.seconds, "Unlimited." if budget.seconds is None else f"Per fold{default}.", {}
+            ),
+            "schedule.device": Choice(budget.device, "The device the plan was made for.", {}),
+            "schedule.seed": Choice(1, "Fixed, so that a run can be repeated.", {}),
+        }
+    )
+
+
+def optimiser(context: Context) -> Advice:
+    """R29: optimiser.
+
+    Decides: the optimiser, its learning rate and how that falls.
+    From: the total number of iterations; the network.
+    Because: SGD with a polynomial decay wins over a quarter of a million iterations; in a short schedule AdamW gets much
+    further, with a short warm-up against a bad start and a cosine to end at zero.
+    Source: nnU-Net 2.8.1 (SGD 10⁻², Nesterov 0.99, poly 0.9, decay 3·10⁻⁵); short schedules are judgement [E2/J]
+    """
+    total = context["schedule.epochs"] * context["schedule.iterations_per_epoch"]
+    inputs = {"iterations": total, "network": context["network.name"]}
+    if total >= LONG_SCHEDULE:
+        because = f"{total} iterations are a long schedule (from {LONG_SCHEDULE} on)."
+        values = {
+            "name": "sgd",
+            "learning_rate": 0.01,
+            "momentum": 0.99,
+            "weight_decay": 3e-5,
+            "schedule": "poly",
+            "warmup_frac": 0.0,
+        }
+    else:
+        because = f"{total} iterations are a short schedule (below {LONG_SCHEDULE})."
+        rate = 0.001 if context["network.name"] == "unet" else 0.002
+        values = {
+            "name": "adamw",
+            "learning_rate": rate,
+            "momentum": 0.9,
+            "weight_decay": 0.01,
+            "schedule": "cosine",
+            "warmup_frac": 0.05,
+        }
+    return Advice({f"optimiser.{key}": Choice(value, because, inputs) for key, value in values.items()})
+
+
+def folds(context: Context) -> Advice:
+    """R30: folds.
+
+    Decides: the number of folds of the cross-validation and what must not be torn apart.
+    From: the number of patients and of frames.
+    Because: frames of one patient resemble each other, so a score is honest only if a patient is on one side of the
+    split. Five folds from 25 patients on; below that up to ten, so that each leaves out few patients. With one or two
+    patients that is impossible, and single frames are split.
+    Source: Pishro 2026 (patients apart); the leak in Martin 2022 and Gherardini 2020 (S1) shows what happens else [E1]
+    """
+    f = context.fingerprint
+    inputs = {"patients": f.patients, "frames": f.frames, "grouped_by": f.grouped_by}
+    warnings: tuple[str, ...] = ()
+    if f.patients >= 3:
+        count, method, by = (5 if f.patients >= 25 else min(10, f.patients)), "grouped", f.grouped_by
+        because = f"{f.patients} patients ({'25 or more' if f.patients >= 25 else 'fewer than 25'})."
+    else:
+        count, method, by = max(1, min(5, f.frames)), "frame-wise", "frame"
+        because = f"Only {f.patients} patient(s) are told apart in {f.frames} frames."
+        warnings = (
+            f"FOLDS ARE SPLIT BY FRAME: only {f.patients} patient(s) are told apart, so frames of one patient are on both "
+            "sides and the scores will be TOO GOOD. Say in a descriptor how frames group by patient (R30).",
+        )
+    choices = {"count": count, "method": method, "grouped_by": by}
+    return Advice({f"folds.{key}": Choice(value, because, inputs) for key, value in choices.items()}, warnings)

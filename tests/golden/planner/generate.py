@@ -1,0 +1,141 @@
+"""Fingerprints made by hand, and the plans that the rules make of them.
+
+Run ``python -m tests.golden.planner.generate`` after a rule was changed on purpose, and read the differences.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ercpseg.documents.fingerprint import Fingerprint, IntensityFingerprint, Percentiles, StructureFingerprint
+from ercpseg.documents.plan import NetworkValues, Plan, Size
+from ercpseg.planner.budget import Budget, StepCost
+from ercpseg.planner.plan import make_plan
+from ercpseg.planner.recipes import load_recipe
+
+FOLDER = Path(__file__).parent
+
+
+def spread(p50: float, p10: float | None = None, p05: float | None = None, n: int = 100) -> Percentiles:
+    """Percentiles around a median; symmetric above it."""
+    low = p50 if p10 is None else p10
+    lowest = low if p05 is None else p05
+    return Percentiles(n=n, p05=lowest, p10=low, p50=p50, p90=2 * p50 - low, p95=2 * p50 - lowest)
+
+
+def structure(
+    p: float, width: Percentiles, length: float, area05: float, *, q: float = 1.0, frames: int = 100, **other: Any
+) -> StructureFingerprint:
+    """One structure: foreground share, widths, median length (5th percentile half of it), smallest components."""
+    values: dict[str, Any] = {
+        "frames": round(q * frames),
+        "presence_frac": q,
+        "foreground_frac": spread(p),
+        "width_px": width,
+        "length_px": spread(length, 0.6 * length, 0.5 * length),
+        "components": 1.0,
+        "component_area_px": spread(2 * area05, 1.2 * area05, area05),
+        "contrast": spread(-1.0),
+    }
+    return StructureFingerprint(**values | other)
+
+
+def fingerprint(structures: dict[str, StructureFingerprint], **other: Any) -> Fingerprint:
+    """100 round-field frames of 1024 × 1024 from 40 patients, unless told otherwise."""
+    values: dict[str, Any] = {
+        "dataset": "golden",
+        "frames_sha256": "0" * 64,
+        "frames": 100,
+        "patients": 40,
+        "grouped_by": "patient",
+        "shapes": {"1024 x 1024": 100},
+        "reference_long_side_px": 1024,
+        "long_side_spread": 0.0,
+        "aspect": spread(1.0),
+        "bits": {"8": 100},
+        "spacing_known_frac": 0.0,
+        "field_frac": spread(0.78),
+        "intensity": IntensityFingerprint(
+            mean=spread(0.4), sd=spread(0.15), noise_sd=spread(0.05), mean_cv=0.2, sd_cv=0.15
+        ),
+        "structures": structures,
+        "overlap": {a: {b: 0.0 for b in structures if b != a} for a in structures},
+    }
+    return Fingerprint.new(**values | other)
+
+
+def martin_like() -> Fingerprint:
+    """The first worked example of the science reference: 1024², scope 50 px, wire w₁₀ = 6 px, p = 0.47 %."""
+    scope = structure(0.043, spread(50.0, 44.0), 800.0, 15000.0, device=True)
+    wire = structure(0.0047, spread(6.8, 6.0), 560.0, 1500.0, q=0.8, device=True)
+    return fingerprint({"endoscope": scope, "guidewire": wire})
+
+
+def franet_like() -> Fingerprint:
+    """The second worked example: 512², wires of 2 to 3 px, p = 0.1 %."""
+    wire = structure(0.001, spread(2.8, 2.2), 200.0, 300.0, device=True)
+    shapes = {"512 x 512": 100}
+    return fingerprint({"guidewire": wire}, shapes=shapes, reference_long_side_px=512, field_frac=spread(1.0))
+
+
+def ercp_like() -> Fingerprint:
+    """Four structures, portrait and landscape frames, few patients, rare stones."""
+    structures = {
+        "endoscope": structure(0.05, spread(28.0, 24.0), 520.0, 9000.0, device=True),
+        "guidewire": structure(0.0014, spread(2.8, 2.0), 110.0, 190.0, q=0.7, components=1.2, device=True),
+        "cbd": structure(0.027, spread(23.0, 11.0), 230.0, 3800.0, q=0.9),
+        "stone": structure(0.004, spread(9.0, 6.0), 8.0, 90.0, q=0.2, components=2.5),
+    }
+    overlap = {a: {b: 0.0 for b in structures if b != a} for a in structures}
+    overlap["stone"]["cbd"] = 0.98
+    return fingerprint(
+        structures,
+        shapes={"512 x 400": 30, "400 x 512": 70},
+        reference_long_side_px=512,
+        aspect=spread(1.28, 0.78),
+        patients=12,
+        overlap=overlap,
+    )
+
+
+def chest_like() -> Fingerprint:
+    """Other structures, whole frames of mixed size, one never shown."""
+    structures = {
+        "left_lung": structure(0.2, spread(280.0, 70.0), 1100.0, 180000.0),
+        "central_line": structure(0.0044, spread(10.4, 7.2), 670.0, 3600.0, q=0.1, device=True),
+        "tubings": structure(0.016, spread(12.5, 8.3), 1600.0, 1900.0, q=0.15, components=1.5, device=True),
+        "drain": StructureFingerprint(
+            frames=0,
+            presence_frac=0.0,
+            foreground_frac=None,
+            width_px=None,
+            length_px=None,
+            components=0.0,
+            component_area_px=None,
+            contrast=None,
+        ),
+    }
+    shapes = {"2048 x 1500": 50, "1300 x 1200": 50}
+    return fingerprint(structures, shapes=shapes, reference_long_side_px=1674, field_frac=spread(1.0))
+
+
+def steady(network: NetworkValues, patch: Size, batch: int, heads: int) -> StepCost:
+    """A machine whose cost grows with the pixels: 0.12 s for the light network and 1 s for others per 512² sample."""
+    samples = batch * patch[0] * patch[1] / 512**2
+    return StepCost((0.12 if network.name == "light" else 1.0) * samples, 0.2 * samples)
+
+
+def plans() -> dict[str, Plan]:
+    """Name → plan."""
+    auto, cpu, gpu = load_recipe("auto"), Budget("cpu", 8.0, threads=2), Budget("cuda", 8.0)
+    return {
+        "martin-like-cuda": make_plan(martin_like(), auto, gpu),
+        "ercp-like-cpu": make_plan(ercp_like(), auto, cpu, steady),
+        "chest-like-cpu-short": make_plan(chest_like(), auto, Budget("cpu", 8.0, 120.0, 2), steady),
+    }
+
+
+if __name__ == "__main__":
+    for name, plan in plans().items():
+        (FOLDER / f"{name}.json").write_text(plan.to_json(), encoding="utf-8")

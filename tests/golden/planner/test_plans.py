@@ -1,0 +1,26 @@
+"""The plans of fixed fingerprints stay as they are, so that a changed rule shows up in review as changed plans."""
+
+from __future__ import annotations
+
+import pytest
+
+from ercpseg.documents.plan import Plan
+from ercpseg.storage import documents
+from tests.golden.planner.generate import FOLDER, plans
+
+PLANS = plans()
+
+
+@pytest.mark.parametrize("name", sorted(PLANS))
+def test_the_plan_is_the_committed_one(name: str) -> None:
+    committed = documents.load(FOLDER / f"{name}.json", Plan)
+    now = PLANS[name]
+    changed = {
+        d.key: (committed.decision(d.key).value, d.value) for d in now.decisions if d != committed.decision(d.key)
+    }
+    assert changed == {}
+    assert now == committed
+
+
+def test_no_committed_plan_is_left_over() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(PLANS)

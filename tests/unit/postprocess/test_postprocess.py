@@ -1,0 +1,146 @@
+"""Post-processing steps by hand, and what a plan may say about them."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from ercpseg.documents.plan import PostprocessStep
+from ercpseg.errors import DocumentError
+from ercpseg.postprocess.apply import apply_steps
+from ercpseg.postprocess.steps import LIMITS, STEPS
+
+EXAMPLES: dict[str, dict[str, float]] = {
+    "open_close": {"opening_px": 3, "closing_px": 5},
+    "fill_holes": {"max_area_px": 4},
+    "keep_largest": {},
+    "keep_relative": {"min_frac": 0.5},
+    "remove_small": {"min_area_px": 3},
+    "remove_short": {"min_length_px": 3},
+}
+
+
+def step(name: str, **params: float) -> PostprocessStep:
+    return PostprocessStep(name=name, params=params)
+
+
+def test_every_step_has_an_example_and_limits() -> None:
+    assert EXAMPLES.keys() == STEPS.keys()
+    numbers = {
+        name
+        for function in STEPS.values()
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert numbers == LIMITS.keys()
+
+
+@pytest.mark.parametrize("name", STEPS)
+@settings(max_examples=25, deadline=None)
+@given(mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=16)))
+def test_every_step_returns_a_new_mask_of_the_same_size(name: str, mask: np.ndarray) -> None:
+    before = mask.copy()
+    result = STEPS[name](mask, **EXAMPLES[name])
+    assert result.dtype == np.bool_
+    assert result.shape == mask.shape
+    result[:] = True
+    assert (mask == before).all()
+    assert not STEPS[name](np.zeros_like(mask), **EXAMPLES[name]).any()
+
+
+def test_open_close_removes_a_spur_and_fills_a_slit() -> None:
+    scope = np.zeros((60, 100), bool)
+    scope[20:40, 10:90] = True
+    spoilt = scope.copy()
+    spoilt[40:55, 50] = True  # a spur one pixel wide
+    spoilt[:, 30:34] = False  # a slit of 4 px
+    repaired = STEPS["open_close"](spoilt, opening_px=5, closing_px=9)
+    assert not repaired[45:, :].any()
+    # The opening rounds the slit's four corners, so the closing's disk dips a few pixels into its ends.
+    assert repaired[25:35, 30:34].all()
+    assert (repaired & ~scope).sum() < 10  # the tip of the opening's disk fits into the spur's root
+    assert (scope & ~repaired).sum() < 50
+
+
+def test_fill_holes_leaves_the_inside_of_a_loop() -> None:
+    mask = np.ones((20, 20), bool)
+    mask[2:4, 2:4] = False  # 4 px
+    mask[8:18, 8:18] = False  # 100 px
+    assert STEPS["fill_holes"](mask).all()
+    filled = STEPS["fill_holes"](mask, max_area_px=4)
+    assert filled[2:4, 2:4].all()
+    assert not filled[8:18, 8:18].any()
+    assert not STEPS["fill_holes"](mask, max_area_px=3)[2:4, 2:4].any()
+
+
+def test_components_by_area() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[0:4, 0:4], mask[6:8, 0:4], mask[12, 12] = True, True, True  # 16, 8 and 1 pixels
+    assert STEPS["keep_largest"](mask).sum() == 16
+    assert STEPS["keep_relative"](mask, min_frac=0.5).sum() == 24  # 8 is exactly half
+    assert STEPS["keep_relative"](mask, min_frac=0.51).sum() == 16
+    assert STEPS["remove_small"](mask, min_area_px=8).sum() == 24
+
+
+def test_remove_short_goes_by_length_not_by_area() -> None:
+    mask = np.zeros((40, 60), bool)
+    mask[5, 5:35] = True  # a wire of 30 pixels, 29 long
+    mask[20:28, 5:13] = True  # a blob of 64 pixels
+    left = STEPS["remove_short"](mask, min_length_px=20)
+    assert left[5, 5:35].all()
+    assert not left[20:28].any()
+    assert STEPS["remove_short"](mask, min_length_px=29)[5].any()
+    assert not STEPS["remove_short"](mask, min_length_px=29.5).any()
+
+
+def test_remove_short_tells_interlocked_components_apart() -> None:
+    # The boxes of the two overlap: a short piece lies inside the bow of a long one.
+    mask = np.zeros((30, 30), bool)
+    mask[2, 2:28] = mask[2:28, 2] = True
+    mask[10, 10:13] = True
+    left = STEPS["remove_short"](mask, min_length_px=10)
+    assert left.sum() == mask.sum() - 3
+
+
+def test_steps_run_in_order_per_structure() -> None:
+    speck_and_wire = np.zeros((20, 40), bool)
+    speck_and_wire[3, 3:30] = True
+    speck_and_wire[10:13, 10:13] = True
+    masks = {"guidewire": speck_and_wire, "cbd": speck_and_wire}
+    result = apply_steps(masks, {"guidewire": [step("remove_short", min_length_px=10), step("keep_largest")]})
+    assert result["guidewire"].sum() == 27
+    assert (result["cbd"] == speck_and_wire).all()
+    # The other way round an opening deletes the wire before the length is looked at.
+    assert not apply_steps(masks, {"cbd": [step("open_close", opening_px=3), step("remove_short", min_length_px=10)]})[
+        "cbd"
+    ].any()
+    assert speck_and_wire.sum() == 27 + 9
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (step("smooth"), "'smooth': no such step; choose from fill_holes, keep_largest"),
+        (step("remove_small"), "min_area_px is missing"),
+        (step("keep_relative", min_frac=2), "min_frac is 2; expected 0 to 1"),
+        (step("open_close", opening_px=-3), "opening_px is -3; expected 1 to 1024"),
+        (step("keep_largest", n=2), "no number is called 'n'; expected none"),
+        (step("remove_short", length=2), "no number is called 'length'; expected min_length_px"),
+    ],
+)
+def test_a_step_that_cannot_run_is_refused_before_anything_is_computed(bad: PostprocessStep, says: str) -> None:
+    with pytest.raises(DocumentError) as error:
+        apply_steps({}, {"cbd": [step("keep_largest")], "stone": [step("keep_largest"), bad]})
+    assert says in error.value.message
+    assert "stone, step 2" in error.value.message
+
+
+def test_every_problem_is_named() -> None:
+    with pytest.raises(DocumentError) as error:
+        apply_steps({}, {"cbd": [step("a"), step("b")]})
+    assert "'a'" in error.value.message
+    assert "'b'" in error.value.message
