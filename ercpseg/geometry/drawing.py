@@ -25,7 +25,8 @@ def fill_polygon(points: Points, shape: tuple[int, int]) -> Mask:
     """
     from skimage.draw import polygon2mask
 
-    return np.asarray(polygon2mask(shape, points[:, ::-1]), dtype=bool)
+    mask: Mask = polygon2mask(shape, points[:, ::-1])  # type: ignore[no-untyped-call]
+    return mask
 
 
 def draw_polyline(points: Points, shape: tuple[int, int], width_px: float) -> Mask:

@@ -234,4 +234,5 @@ def _ybr_to_rgb(ybr: NDArray[Any]) -> NDArray[Any]:
     """YBR_FULL (PS3.3 C.7.6.3.1.2), 8 bit, to RGB."""
     y, cb, cr = (ybr[..., i].astype(np.float32) - (0 if i == 0 else 128) for i in range(3))
     rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    clipped: NDArray[Any] = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    return clipped

@@ -79,7 +79,7 @@ def read_header(handle: BinaryIO, *, implicit: bool, little_endian: bool) -> Hea
     """
     import pydicom
 
-    tags = [pydicom.datadict.tag_for_keyword(keyword) for keyword in _KEYWORDS]
+    tags = [tag for keyword in _KEYWORDS if (tag := pydicom.datadict.tag_for_keyword(keyword)) is not None]
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = pydicom.filereader.read_dataset(

@@ -64,7 +64,7 @@ def _folder(files: list[Found], declared: StructureSet | None) -> Layout:
         else:
             others.append(_outside(found))
     structures = declared or structure_set(names)
-    return Layout("folder", structures, tuple(frames), masks.annotations(drawn), tuple(others))
+    return Layout("folder", structures, tuple(frames), masks.by_stem(drawn), tuple(others))
 
 
 def _labelme(source: Path, files: list[Found], declared: StructureSet | None, line_width_px: float) -> Layout:
@@ -126,7 +126,7 @@ def _nnunet(source: Path, files: list[Found], declared: StructureSet | None) -> 
         else:
             others.append(_outside(found))
     structures = declared or structure_set(structure_name(name) for name in labels.values)
-    annotations = nnunet.annotations(label_images, labels)
+    annotations = nnunet.by_stem(label_images, labels)
     return Layout("nnunet", structures, tuple(frames), annotations, tuple(others))
 
 

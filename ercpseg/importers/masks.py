@@ -25,7 +25,7 @@ def mask_folder(found: Found) -> str | None:
     return structure_name(parts[1]) if len(parts) >= 3 and parts[0] == FOLDER else None
 
 
-def annotations(masks: Iterable[Found]) -> dict[str, Annotation]:
+def by_stem(masks: Iterable[Found]) -> dict[str, Annotation]:
     """One annotation per stem (by :func:`name_key`), over all structures that have a mask of it."""
     files: dict[str, list[tuple[str, Found]]] = {}
     for found in masks:

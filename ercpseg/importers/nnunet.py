@@ -75,7 +75,7 @@ def case_stem(found: Found) -> str | None:
     return stem[: -len(CHANNEL)] if stem.endswith(CHANNEL) and len(stem) > len(CHANNEL) else None
 
 
-def annotations(files: Iterable[Found], labels: Labels) -> dict[str, Annotation]:
+def by_stem(files: Iterable[Found], labels: Labels) -> dict[str, Annotation]:
     """One annotation per label image."""
     result: dict[str, Annotation] = {}
     for found in files:

@@ -192,15 +192,15 @@ def _headless_dicom(head: bytes, size: int) -> bool:
     if len(head) < 16:
         return False
     for order in ("little", "big"):
-        group = int.from_bytes(head[0:2], order)  # type: ignore[arg-type]
+        group = int.from_bytes(head[0:2], order)
         if group in (2, 8) and head[4:6] in (b"UL", b"UI", b"CS", b"SH", b"DA", b"TM", b"OB", b"LO"):
             return True
-        length = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+        length = int.from_bytes(head[4:8], order)
         if order == "little" and group in (2, 8) and length % 2 == 0 and length < min(size, 1024):
             return True
     return False
 
 
 def _printable(name: str) -> str:
-    """A file name as text that UTF-8 can hold; bytes that are no UTF-8 become ``\\xNN``."""
+    """A file name as text that UTF-8 can hold; bytes that are no UTF-8 become backslash escapes."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -12,6 +12,7 @@ from ercpseg.documents.plan import PlanValues
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.networks import NETWORKS
 from ercpseg.planner.rules import KEYS
+from ercpseg.structures import StructureSet
 
 
 def check_pins(pins: Mapping[str, Any], *, where: object = None) -> None:
@@ -64,8 +65,8 @@ def apply_pins(key: str, value: Any, pins: Mapping[str, Any]) -> tuple[Any, list
     return value, used
 
 
-def check_value(key: str, value: Any, *, by_user: bool, where: object = None) -> None:
-    """Check a decided value of ``section.key`` against its type and range, before a rule reads it.
+def check_value(key: str, value: Any, structures: tuple[str, ...], *, by_user: bool, where: object = None) -> None:
+    """Check a pinned value of ``section.key`` against its type, range and the names there are, before a rule reads it.
 
     Raises
     ------
@@ -81,12 +82,17 @@ def check_value(key: str, value: Any, *, by_user: bool, where: object = None) ->
     info = cast("type[Part]", model).model_fields[name]
     kind = UsageError if by_user else DocumentError
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, Annotated[info.annotation, *info.metadata]))
+        adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, Annotated[info.annotation, "pin", *info.metadata]))
         adapter.validate_python(value)
     except ValidationError as error:
         raise kind(f"{str(value)[:64]!r} cannot be {key}", where=where, expected=error.errors()[0]["msg"]) from error
     if key == "network.name" and value not in NETWORKS:
         raise kind(f"no network is called {str(value)[:64]!r}", where=where, expected=" or ".join(NETWORKS))
+    if key == "heads.structures" and tuple(value) != structures:
+        raise kind("structures are the dataset's and stand for bits", where=where, expected=", ".join(structures))
+    if key == "heads.parents" and not set(value) <= set(StructureSet(structures).parents):
+        parents = ", ".join(StructureSet(structures).parents) or "none"
+        raise kind(f"{str(value)[:64]} are no parents of this dataset", where=where, expected=parents)
 
 
 def _check_text(key: str, value: Any, where: object) -> None:

@@ -61,7 +61,8 @@ def make_plan(
             value, used = apply_pins(key, choice.value, pins)
             if used:
                 by_user = any(pin in user for pin in used)
-                check_value(key, value, by_user=by_user, where="--set" if by_user else f"recipe {recipe.name}")
+                where = "--set" if by_user else f"recipe {recipe.name}"
+                check_value(key, value, tuple(fingerprint.structures), by_user=by_user, where=where)
             decided[key] = value
             decisions.append(_decision(key, value, choice, rule.text, used, recipe, user))
     plan = Plan.new(
@@ -140,6 +141,9 @@ def check_values(values: PlanValues) -> None:
             problems.append(
                 f"loss.{field}: names {', '.join(getattr(values.loss, field))}; expected {', '.join(heads)}"
             )
+    for field in ("threshold", "steps"):
+        if set(getattr(values.postprocess, field)) != set(values.heads.structures):
+            problems.append(f"postprocess.{field}: expected one value for each of {', '.join(values.heads.structures)}")
     for name, steps in values.postprocess.steps.items():
         problems += [f"postprocess.steps.{name}: no step {s.name[:64]!r}" for s in steps if s.name not in STEPS]
     if problems:

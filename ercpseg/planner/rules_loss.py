@@ -54,7 +54,7 @@ def focal(context: Context) -> Advice:
     alpha, gamma, inputs = {}, {}, {}
     for head in (*context["heads.structures"], *context["heads.parents"]):
         member, traits = _decisive(context.traits, head)
-        alpha[head], gamma[head] = focal_law(traits, with_dice=dice[head] > 0)
+        alpha[head], gamma[head] = focal_law(traits, with_dice=dice.get(head, 1.0) > 0)
         inputs[head] = {"p": traits.foreground_frac, "families": list(traits.families), "decided_by": member}
     numbers = ", ".join(f"{h} {alpha[h]:g}" for h in alpha)
     powers = ", ".join(f"{h} {gamma[h]:g}" for h in gamma)

@@ -25,7 +25,8 @@ def encode_arrays(arrays: Arrays, metadata: Mapping[str, Any]) -> bytes:
     from safetensors.numpy import save
 
     text = json.dumps(metadata, sort_keys=True, allow_nan=False)
-    contiguous = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    # np.ascontiguousarray would turn a scalar array into one of shape (1,).
+    contiguous = {name: np.require(arrays[name], requirements="C") for name in sorted(arrays)}
     return save(contiguous, {"metadata": text, "sha256": _digest(contiguous, text)})
 
 
@@ -66,5 +67,5 @@ def _digest(arrays: Arrays, metadata: str) -> str:
     digest = hashlib.sha256(metadata.encode())
     for name, array in arrays.items():
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(array.tobytes())
     return digest.hexdigest()

@@ -60,6 +60,8 @@ def test_widths_at_a_given_line_only() -> None:
     line = np.zeros_like(mask)
     line[12, 50:53] = True  # the middle row of rows 10..14
     line[0, 0] = True  # outside the mask: left out
+    mask[12, 80] = False
+    line[12, 80] = True  # a hole of the mask: left out, too
     assert local_widths_px(mask, line).tolist() == [5.0, 5.0, 5.0]
 
 
@@ -82,6 +84,7 @@ def test_empty_masks() -> None:
         (("####",), 3.0),  # three steps between four centres
         (("#...", ".#..", "..#.", "...#"), 3 * math.sqrt(2)),
         (("#..", "#..", "###"), 4.0),  # an L: 2 + 2; the diagonal across the corner is no further step
+        (("..#", "..#", "###"), 4.0),  # the same, mirrored: the other diagonal
         (("#..", ".#.", "..#", "..#"), 2 * math.sqrt(2) + 1),
         (("..#", ".#.", "#.."), 2 * math.sqrt(2)),  # the other diagonal
         (("#.#", ".#.", "#.#"), 4 * math.sqrt(2)),  # an X: four arms

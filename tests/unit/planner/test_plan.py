@@ -90,16 +90,16 @@ def test_a_users_whole_value_replaces_a_recipes_entry() -> None:
         ("postprocess.threshold.liver", 0.5, "endoscope"),
         ("patch.batch_size.x", 1, "has no entry"),
         ("network.deep_supervision", 0, "deep_supervision"),
-        ("heads.structures", ["endoscope"], "expected endoscope"),
+        ("heads.structures", ["endoscope"], "expected endoscope, guidewire, cbd, stone"),
+        ("heads.parents", ["vessel"], "expected instrument, duct"),
+        ("loss.head_weight", {"endoscope": 1.0}, "expected endoscope"),
+        ("postprocess.threshold", {"liver": 0.5}, "postprocess.threshold"),
     ],
 )
 def test_what_does_not_fit_is_a_usage_error(key: str, value: Any, message: str) -> None:
     overrides = {key: value}
     if key == "network.deep_supervision":
         overrides["loss.level_weights"] = [1.0, 0.5]
-    if key == "heads.structures":
-        overrides["loss.head_weight"] = {"endoscope": 1.0, "liver": 1.0}
-        overrides["heads.parents"] = []
     with pytest.raises(UsageError, match=message):
         make_plan(ercp_like(), load_recipe("auto"), CPU, None, overrides)
 
@@ -108,7 +108,9 @@ def test_a_recipe_that_does_not_fit_is_a_document_error() -> None:
     with pytest.raises(DocumentError, match="batch_size"):
         make_plan(ercp_like(), recipe(patch__batch_size=0), CPU)
     with pytest.raises(DocumentError, match="no step"):
-        make_plan(ercp_like(), recipe(postprocess__steps={"stone": [{"name": "magic"}]}), CPU)
+        make_plan(
+            ercp_like(), Recipe.new(name="t", title="T", set={"postprocess.steps.stone": [{"name": "magic"}]}), CPU
+        )
 
 
 def test_the_machine_is_asked_once_per_question() -> None:

@@ -307,7 +307,7 @@ def test_every_rule_says_why_in_the_fixed_form(rule: Any) -> None:
     ],
 )
 def test_another_form_is_refused(docstring: str) -> None:
-    with pytest.raises(ValueError, match="expected 'R<number>|without evidence"):
+    with pytest.raises(ValueError, match=r"expected 'R<number>|without evidence"):
         parse_text(docstring)
 
 
