@@ -89,9 +89,17 @@ def read_header(handle: BinaryIO, *, implicit: bool, little_endian: bool) -> Hea
             stop_when=lambda tag, vr, length: tag == _PIXEL_DATA or tag in _FLOAT_PIXELS,
             specific_tags=tags,
         )
-        values = {keyword: data.get(keyword) for keyword in _KEYWORDS}
+        values = {keyword: _value(data, keyword) for keyword in _KEYWORDS}
         offset, length, words = _pixel_element(handle, little_endian, declared=values["Rows"] is not None)
         return _header(values, offset, length, words)
+
+
+def _value(data: Any, keyword: str) -> Any:
+    """The value of an element; what pydicom cannot convert counts as absent (required fields are refused then)."""
+    try:
+        return data.get(keyword)
+    except (ValueError, TypeError, ArithmeticError, LookupError, NotImplementedError):
+        return None
 
 
 def _pixel_element(handle: BinaryIO, little_endian: bool, *, declared: bool) -> tuple[int, int | None, bool]:

@@ -29,6 +29,8 @@ IGNORE_RULES: dict[str, str] = {
     "link-folder": "a link to a folder is not followed",
     "not-a-file": "no regular file",
     "outside-layout": "in a dataset folder, only the folders of frames and annotations are read",
+    "workspace": "a workspace of ercpseg is no input",
+    "output": "an output folder of ercpseg is no input",
     "channel": "only channel 0000 of an nnU-Net dataset is read",
 }
 """Rules by which a file is ignored, each as a sentence."""
@@ -123,7 +125,11 @@ def _folder(folder: Path, prefix: str, top: Path) -> Iterator[Found]:
         return
     for entry in entries:
         path, source = folder / entry.name, prefix + _printable(entry.name)
-        rule = _ignored(entry, path, top)
+        try:
+            rule = _ignored(entry, path, top)
+        except OSError as error:
+            yield Found(path, source, refused="unreadable", detail=error.strerror or "")
+            continue
         if rule:
             yield Found(path, source, ignored=rule)
         elif entry.is_dir(follow_symlinks=False):
@@ -148,7 +154,11 @@ def _ignored(entry: os.DirEntry[str], path: Path, top: Path) -> str | None:
         if target.is_dir():
             return "link-folder"
     mode = path.stat().st_mode
-    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "not-a-file"
+    if stat.S_ISDIR(mode):
+        if (path / "workspace.json").is_file():
+            return "workspace"
+        return "output" if (path / "run.json").is_file() and (path / "frames.csv").is_file() else None
+    return None if stat.S_ISREG(mode) else "not-a-file"
 
 
 def _classify(path: Path, source: str) -> Found:

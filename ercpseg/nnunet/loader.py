@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 
-from ercpseg.documents.plan import PlanValues
+from ercpseg.documents.plan import Plan
 from ercpseg.nnunet.store import ErcpDataset
 
 CROP_MARGIN = 1.25
@@ -33,25 +33,25 @@ class ErcpLoader(nnUNetDataLoader):
         self,
         data: ErcpDataset,
         *,
-        values: PlanValues,
+        plan: Plan,
         label_manager: Any,
-        bits: Mapping[str, int],
         transforms: Any,
         seed: int,
         random: bool = True,
     ):
+        values = plan.values
         patch = values.patch.size_px
         super().__init__(data, values.patch.batch_size, patch, patch, label_manager, transforms=transforms)
         self.patch = patch
         self.frame_names: list[str] = list(data.identifiers)
-        self.bits = bits
+        self.bits = {name: plan.structure_set.value(name) for name in plan.structure_set}
         self.values = values
         self.seed = seed
         self.random = random
         self.position = 0
         self.showing = {
             name: [i for i, frame in enumerate(self.frame_names) if data.index[frame].pixels.get(name, 0)]
-            for name in bits
+            for name in self.bits
         }
 
     def generate_train_batch(self) -> dict[str, Any]:

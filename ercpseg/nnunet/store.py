@@ -15,7 +15,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from numpy.typing import NDArray
 
 from ercpseg.documents.base import Document, Part
-from ercpseg.errors import DataError
+from ercpseg.errors import DataError, UsageError
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_bytes
 from ercpseg.structures import Bitmask
@@ -55,6 +55,33 @@ def read_index(folder: Path) -> StoreIndex:
     if index is None or not index.complete:
         raise DataError("the frames are not all prepared", where=folder, todo="run plan-and-preprocess first")
     return index
+
+
+def read_fold(folder: Path, fold: int | str) -> tuple[list[str], list[str]]:
+    """Training and validation frames of ``fold`` (a number or ``all``) of the store ``folder``, from our split file.
+
+    Raises
+    ------
+    UsageError
+        for a fold that does not exist (upstream would draw a random split).
+    DataError
+        when a frame is in both halves (upstream logs a line) or is not prepared.
+    """
+    frames = sorted(read_index(folder).frames)
+    if fold == "all":
+        return frames, frames
+    splits = documents.load_json(folder.parent / "splits_final.json")
+    if not 0 <= int(fold) < len(splits):
+        raise UsageError(f"there is no fold {fold}", where="FOLD", expected=f"0 to {len(splits) - 1}, or all")
+    train, val = splits[int(fold)]["train"], splits[int(fold)]["val"]
+    both, unknown = set(train) & set(val), (set(train) | set(val)) - set(frames)
+    if both or unknown:
+        raise DataError(
+            f"fold {fold}: {len(both)} frames are in training and validation, {len(unknown)} are not prepared",
+            where="splits_final.json",
+            todo="run plan-and-preprocess again",
+        )
+    return list(train), list(val)
 
 
 def encode(array: NDArray[Any]) -> bytes:

@@ -30,7 +30,7 @@ from ercpseg.nnunet.labels import ErcpPlans
 from ercpseg.nnunet.loader import Ahead, ErcpLoader
 from ercpseg.nnunet.schedule import build_optimiser, learning_rate
 from ercpseg.nnunet.state import RunState
-from ercpseg.nnunet.store import ErcpDataset
+from ercpseg.nnunet.store import ErcpDataset, read_fold
 from ercpseg.nnunet.validation import validate
 from ercpseg.progress import SILENT, Progress, Task
 from ercpseg.storage.arrays import save_arrays
@@ -40,8 +40,7 @@ logger = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 60.0
 """A kill costs at most this much training."""
-GRADIENT_NORM = 12.0
-"""nnU-Net's clipping."""
+WEIGHTS_FILE = "weights.safetensors"
 
 
 class ErcpTrainer(nnUNetTrainer):
@@ -66,8 +65,6 @@ class ErcpTrainer(nnUNetTrainer):
         self.num_epochs = values.schedule.epochs
         self.num_iterations_per_epoch = values.schedule.iterations_per_epoch
         self.num_val_iterations_per_epoch = values.schedule.validation_iterations
-        self.initial_lr = values.optimiser.learning_rate
-        self.weight_decay = values.optimiser.weight_decay
         self.inference_allowed_mirroring_axes = values.augmentation.mirror_axes
         # Set by the caller between construction and training.
         self.seed = values.schedule.seed
@@ -78,8 +75,6 @@ class ErcpTrainer(nnUNetTrainer):
         self.on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
         self.state = RunState()
         self._task: Task | None = None
-
-    # -- building ----------------------------------------------------------------------------------------------------
 
     @property
     def run_folder(self) -> Path:
@@ -124,68 +119,31 @@ class ErcpTrainer(nnUNetTrainer):
     def plot_network_architecture(self) -> None:
         """Nothing: upstream wants a graph library that it does not declare."""
 
-    def _save_debug_information(self) -> None:
-        """Nothing: upstream writes paths and host names; ``run.json`` says what matters."""
+    def _save_debug_information(self) -> None:  # it would hold paths and host names; run.json says what matters
+        pass
 
     def print_to_log_file(self, *args: Any, also_print_to_console: bool = True, add_timestamp: bool = True) -> None:
         """To the library's logger; the library never prints."""
         logger.info(" ".join(str(a) for a in args).strip())
 
-    # -- data --------------------------------------------------------------------------------------------------------
-
     def do_split(self) -> tuple[list[str], list[str]]:
-        """Training and validation frames from our file.
-
-        Raises
-        ------
-        UsageError
-            for a fold that does not exist (upstream would draw a random split).
-        DataError
-            when a frame is in both halves (upstream logs a line).
-        """
-        folder = Path(self.preprocessed_dataset_folder)
-        frames = ErcpDataset.get_identifiers(str(folder))
-        if self.fold == "all":
-            return frames, frames
-        splits = json.loads((Path(self.preprocessed_dataset_folder_base) / "splits_final.json").read_text())
-        if not 0 <= int(self.fold) < len(splits):
-            raise UsageError(f"there is no fold {self.fold}", where="FOLD", expected=f"0 to {len(splits) - 1}, or all")
-        train, val = splits[int(self.fold)]["train"], splits[int(self.fold)]["val"]
-        both = set(train) & set(val)
-        unknown = (set(train) | set(val)) - set(frames)
-        if both or unknown:
-            raise DataError(
-                f"fold {self.fold}: {len(both)} frames are in training and validation, {len(unknown)} are not prepared",
-                where="splits_final.json",
-                todo="run plan-and-preprocess again",
-            )
-        return list(train), list(val)
+        """Training and validation frames of this fold, checked; see :func:`ercpseg.nnunet.store.read_fold`."""
+        return read_fold(Path(self.preprocessed_dataset_folder), self.fold)
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """Training batches from a thread; validation batches drawn once, so that every epoch is judged on the same."""
         train, val = self.get_tr_and_val_datasets()
-        structures = self.plan.structure_set
-        values = self.plan.values
-        common = {
-            "values": values,
-            "label_manager": self.label_manager,
-            "bits": {name: structures.value(name) for name in structures},
-        }
+        common = {"plan": self.plan, "label_manager": self.label_manager}
         # Drawn before the thread starts: both use the global random generators.
         checking = ErcpLoader(
             val, transforms=validation_transforms(self.heads), seed=self.seed + 1, random=False, **common
         )
         batches = [checking.generate_train_batch() for _ in range(self.num_val_iterations_per_epoch)]
-        loader = ErcpLoader(
-            train,
-            transforms=training_transforms(values.augmentation, self.heads, values.patch.size_px),
-            seed=self.seed,
-            **common,
-        )
+        values = self.plan.values
+        transforms = training_transforms(values.augmentation, self.heads, values.patch.size_px)
+        loader = ErcpLoader(train, transforms=transforms, seed=self.seed, **common)
         loader.position = self.current_epoch * self.num_iterations_per_epoch + len(self.state.losses)
         return Ahead(loader), batches
-
-    # -- the loop ----------------------------------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
         """Build what is missing and take up an interrupted run."""
@@ -277,10 +235,8 @@ class ErcpTrainer(nnUNetTrainer):
     def on_train_end(self) -> None:
         """Write the final weights, then drop the checkpoints."""
         metadata = {"epochs": self.current_epoch, "plan_sha256": self.plan.sha256, "fold": str(self.fold)}
-        save_arrays(self.run_folder / "weights.safetensors", weights_of(self.network), metadata)
+        save_arrays(self.run_folder / WEIGHTS_FILE, weights_of(self.network), metadata)
         discard_states(self.run_folder)
-
-    # -- state -------------------------------------------------------------------------------------------------------
 
     def save_checkpoint(self, filename: str) -> None:
         """nnU-Net's hook; the name is ignored, since our state has its own places."""
@@ -321,8 +277,6 @@ class ErcpTrainer(nnUNetTrainer):
             self.grad_scaler.load_state_dict(content["grad_scaler"])
         # Rows that were logged after this state was saved will be logged again.
         write_text(log, "".join(json.dumps(row) + "\n" for row in self.state.history))
-
-    # -- after training ----------------------------------------------------------------------------------------------
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> dict[str, Any]:
         """Predict the fold's validation frames at native size, in process; see :func:`ercpseg.nnunet.validation.validate`."""

@@ -12,7 +12,7 @@ from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget, Measure, Meter
 from ercpseg.planner.pins import apply_pins, check_pins, check_value
 from ercpseg.planner.rule import Choice, Context, RuleText
-from ercpseg.planner.rules import RULES
+from ercpseg.planner.rules import KEYS, RULES
 
 
 def make_plan(
@@ -49,6 +49,14 @@ def make_plan(
     check_pins(user, where="--set")
     # A user's value for a whole decision also replaces a recipe's value for one of its entries.
     pins = {k: v for k, v in recipe.pins.items() if k.rsplit(".", 1)[0] not in user} | user
+
+    def check(key: str, value: Any, used: list[str]) -> None:
+        by_user = any(pin in user for pin in used)
+        where = "--set" if by_user else f"recipe {recipe.name}"
+        check_value(key, value, tuple(fingerprint.structures), by_user=by_user, where=where)
+
+    for key in pins.keys() & set(KEYS):
+        check(key, pins[key], [key])
     decided: dict[str, Any] = {}
     decisions: list[Decision] = []
     warnings = list(fingerprint.warnings)
@@ -59,10 +67,8 @@ def make_plan(
         for key in rule.keys:
             choice = advice.choices[key]
             value, used = apply_pins(key, choice.value, pins)
-            if used:
-                by_user = any(pin in user for pin in used)
-                where = "--set" if by_user else f"recipe {recipe.name}"
-                check_value(key, value, tuple(fingerprint.structures), by_user=by_user, where=where)
+            if used and key not in used:
+                check(key, value, used)
             decided[key] = value
             decisions.append(_decision(key, value, choice, rule.text, used, recipe, user))
     plan = Plan.new(

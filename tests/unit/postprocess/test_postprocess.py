@@ -98,12 +98,12 @@ def test_remove_short_goes_by_length_not_by_area() -> None:
 
 
 def test_remove_short_tells_interlocked_components_apart() -> None:
-    # The boxes of the two overlap: a short piece lies inside the bow of a long one.
+    # A piece of 4 lies in the box of a bow of 50 (25 along each side), which must not be lent its length.
     mask = np.zeros((30, 30), bool)
     mask[2, 2:28] = mask[2:28, 2] = True
-    mask[10, 10:13] = True
-    left = STEPS["remove_short"](mask, min_length_px=10)
-    assert left.sum() == mask.sum() - 3
+    mask[10, 10:15] = True
+    assert STEPS["remove_short"](mask, min_length_px=10).sum() == mask.sum() - 5
+    assert not STEPS["remove_short"](mask, min_length_px=52).any()
 
 
 def test_steps_run_in_order_per_structure() -> None:
