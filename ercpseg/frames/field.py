@@ -28,7 +28,6 @@ def find_field(pixels: NDArray[Any]) -> Mask:
     Source: reference rule R3, with a convex hull instead of hole filling, because dark devices cross the border.
     """
     from scipy import ndimage
-    from skimage.draw import polygon2mask
 
     whole = np.ones(pixels.shape, bool)
     low = float(pixels.min())
@@ -41,27 +40,38 @@ def find_field(pixels: NDArray[Any]) -> Mask:
     if count == 0:
         return whole
     largest = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    outline = _row_ends(largest)
-    hull = _convex_hull(outline)
-    if len(hull) < 3:
+    rows, left, right = _row_ends(largest)
+    if len(rows) < 3:
         return whole
-    field: Mask = np.asarray(polygon2mask(pixels.shape, hull)) | largest  # type: ignore[no-untyped-call]
+    y = np.arange(rows[0], rows[-1] + 1)
+    # The hull of a set that has a first and a last pixel in every row is the hull of those pixels, side by side.
+    start = np.interp(y, *_envelope(rows, left))
+    stop = -np.interp(y, *_envelope(rows, -right))
+    columns = np.arange(pixels.shape[1])
+    field = np.zeros(pixels.shape, bool)
+    field[y] = (columns >= start[:, None] - 0.5) & (columns <= stop[:, None] + 0.5)
     share = field.mean()
     return whole if share < SMALLEST_FIELD_FRAC or share >= WHOLE_FRAME_FRAC else field
 
 
-def _row_ends(mask: Mask) -> NDArray[np.float64]:
-    """(n, 2) coordinates (y, x) of the first and last True pixel of every row."""
+def _row_ends(mask: Mask) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Rows that hold a True pixel, and the columns of their first and last one."""
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
-    return np.concatenate([np.stack([rows, first], 1), np.stack([rows, last], 1)]).astype(float)
+    return rows, first, last
 
 
-def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.spatial import ConvexHull, QhullError
+def _envelope(x: NDArray[np.intp], y: NDArray[np.intp]) -> tuple[list[int], list[int]]:
+    """Corners of the lower convex hull of points sorted by x (Andrew's monotone chain)."""
+    hull: list[tuple[int, int]] = []
+    for point in zip(x.tolist(), y.tolist(), strict=True):
+        while len(hull) > 1 and _turn(hull[-2], hull[-1], point) <= 0:
+            hull.pop()
+        hull.append(point)
+    return [p[0] for p in hull], [p[1] for p in hull]
 
-    try:
-        return np.asarray(points[ConvexHull(points).vertices])
-    except (QhullError, ValueError):  # all points on one line
-        return np.empty((0, 2))
+
+def _turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
+    """Positive where a → b → c turns left."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

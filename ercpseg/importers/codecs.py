@@ -98,7 +98,10 @@ def _rle(stream: bytes, shape: tuple[int, int, int], bits_allocated: int, _: boo
         if end > len(stream) or (end - start) * 64 < height * width:
             raise InputRefused("truncated", "an RLE segment is too short")
     dtype = np.dtype(np.uint8 if bits_allocated == 8 else "<u2")
-    flat = np.frombuffer(imagecodecs.dicomrle_decode(stream, dtype), dtype)
+    try:
+        flat = np.frombuffer(imagecodecs.dicomrle_decode(stream, dtype), dtype)
+    except imagecodecs.DicomrleError as error:
+        raise InputRefused("truncated", "an RLE segment does not fill the frame") from error
     if flat.size != height * width * samples:
         raise InputRefused("truncated", f"{flat.size} of {height * width * samples} samples")
     planes = flat.astype(dtype.newbyteorder("="), copy=False).reshape(samples, height, width)

@@ -2,12 +2,15 @@
 
 pydicom warns through :mod:`warnings` about every odd value, and may quote it. ``warnings.catch_warnings`` changes state
 of the whole process, so all calls happen under one lock, on the thread that lists the files, never on decoding threads;
-values leave this module as plain numbers and text.
+values leave this module as plain numbers and text. What pydicom says to its logger meanwhile is dropped: it may quote
+the file.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+import struct
 import threading
 import warnings
 from collections.abc import Sequence
@@ -17,6 +20,7 @@ from typing import Any, BinaryIO
 from ercpseg.errors import InputRefused
 
 _LOCK = threading.Lock()
+_SILENT = threading.local()
 _KEYWORDS = [
     "PatientID",
     "StudyInstanceUID",
@@ -80,18 +84,33 @@ def read_header(handle: BinaryIO, *, implicit: bool, little_endian: bool) -> Hea
     import pydicom
 
     tags = [tag for keyword in _KEYWORDS if (tag := pydicom.datadict.tag_for_keyword(keyword)) is not None]
+    logging.getLogger("pydicom").addFilter(_not_ours)  # adding it again changes nothing
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        data = pydicom.filereader.read_dataset(
-            handle,
-            is_implicit_VR=implicit,
-            is_little_endian=little_endian,
-            stop_when=lambda tag, vr, length: tag == _PIXEL_DATA or tag in _FLOAT_PIXELS,
-            specific_tags=tags,
-        )
-        values = {keyword: _value(data, keyword) for keyword in _KEYWORDS}
-        offset, length, words = _pixel_element(handle, little_endian, declared=values["Rows"] is not None)
-        return _header(values, offset, length, words)
+        _SILENT.now = True
+        try:
+            return _read(pydicom.filereader, handle, tags, implicit, little_endian)
+        except (EOFError, struct.error) as error:
+            raise InputRefused("truncated", "the header ends early") from error
+        finally:
+            _SILENT.now = False
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    return not getattr(_SILENT, "now", False)
+
+
+def _read(filereader: Any, handle: BinaryIO, tags: list[int], implicit: bool, little_endian: bool) -> Header:
+    data = filereader.read_dataset(
+        handle,
+        is_implicit_VR=implicit,
+        is_little_endian=little_endian,
+        stop_when=lambda tag, vr, length: tag == _PIXEL_DATA or tag in _FLOAT_PIXELS,
+        specific_tags=tags,
+    )
+    values = {keyword: _value(data, keyword) for keyword in _KEYWORDS}
+    offset, length, words = _pixel_element(handle, little_endian, declared=values["Rows"] is not None)
+    return _header(values, offset, length, words)
 
 
 def _value(data: Any, keyword: str) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ercpseg.documents.base import Document, Part
 from ercpseg.errors import DataError, UsageError
 from ercpseg.storage import documents
-from ercpseg.storage.atomic import write_bytes
+from ercpseg.storage.atomic import read_bytes, write_bytes
 from ercpseg.structures import Bitmask
 
 
@@ -114,7 +114,7 @@ class ErcpDataset(nnUNetDatasetBlosc2):
         """Image (1, 1, y, x) float32, bitmask (1, 1, y, x) uint8, nothing, properties."""
         base = Path(self.source_folder) / identifier
         arrays = [
-            blosc2.ndarray_from_cframe(base.with_name(base.name + suffix).read_bytes())[:]
+            blosc2.ndarray_from_cframe(read_bytes(base.with_name(base.name + suffix)))[:]
             for suffix in (".b2nd", "_seg.b2nd")
         ]
         stored = self.index[identifier]

@@ -77,8 +77,8 @@ def patch(context: Context) -> Advice:
     Decides: what the network sees at once, and whether a frame always fits.
     From: the sizes of all frames at working size, the network's halvings.
     Because: whole frames need no tiles, no blending, and show where a wire comes from. A patch is as high as the highest
-    and as wide as the widest working frame, rounded up to what the network can halve. Above 1024 px tiles of at least
-    512 px and eight endoscope widths are taken.
+    and as wide as the widest working frame, rounded up to what the network can halve. Above 1024 px, or
+    where two do not fit a GPU's memory, tiles of at least 512 px and eight endoscope widths are taken.
     Source: nnU-Net 2.8.1 planner; FRA-Net and Martin 2022 (whole frames); tiles in scope widths are derived [E2/E3]
     """
     working = _working(context)
@@ -175,8 +175,14 @@ def _working(context: Context) -> Size:
 
 
 def _frame_or_tile(context: Context, working: Size) -> Size:
-    """The working frame where it is small enough, else a square tile (never larger than the frame)."""
-    if max(working) <= WHOLE_FRAME_PX:
+    """The working frame where it is small enough and two of it fit a GPU, else a tile (never larger than the frame)."""
+    name, budget = context["network.name"], context.budget
+    levels, head_count = (
+        features_for(name, min(working)),
+        len(context["heads.structures"]) + len(context["heads.parents"]),
+    )
+    fits = budget.device == "cpu" or batch_for_memory(name, levels, working, head_count, budget.memory_gb) >= 2
+    if max(working) <= WHOLE_FRAME_PX and fits:
         return working
     scope = context.traits.get("endoscope")
     tile = max(LEAST_TILE_PX, math.ceil(TILE_SCOPE_WIDTHS * scope.width50_px) if scope else 0)

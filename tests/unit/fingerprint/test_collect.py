@@ -11,7 +11,7 @@ import pytest
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.errors import DataError, StorageError
-from ercpseg.fingerprint.collect import fingerprint_dataset
+from ercpseg.fingerprint.collect import fingerprint_dataset, structures_by_frame
 from ercpseg.storage.images import write_png
 
 STRUCTURES = ("guidewire", "cbd", "stone")
@@ -75,6 +75,8 @@ def test_frames_of_other_sizes_are_brought_to_one(tmp_path: Path) -> None:
     assert f.long_side_spread == 0.5
     assert f.structures["cbd"].width_px.p10 == pytest.approx(24, abs=2)
     assert f.structures["cbd"].width_px.p50 == pytest.approx(24, abs=2)
+    areas = f.structures["cbd"].component_area_px
+    assert areas.p05 == pytest.approx(areas.p95, rel=0.05)
 
 
 def test_order_and_threads_change_nothing(tmp_path: Path) -> None:
@@ -170,3 +172,10 @@ def test_damaged_and_mismatched_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "labelsTr" / "p1_0.png").write_bytes(b"\x89PNG")
     with pytest.raises(StorageError, match=r"p1_0\.png"):
         fingerprint(tmp_path, records)
+
+
+def test_structures_by_frame(tmp_path: Path) -> None:
+    records = [frame(tmp_path, f"p{i}_0") for i in range(2)]
+    write_png(tmp_path / "labelsTr" / "p1_0.png", np.zeros((96, 96), np.uint8))
+    shown = structures_by_frame(tmp_path, records, dataset(2).structure_set)
+    assert shown == {"p0_0": ("guidewire", "cbd"), "p1_0": ()}

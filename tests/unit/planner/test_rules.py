@@ -135,9 +135,8 @@ def test_the_patch_holds_every_frame() -> None:
 
 @pytest.mark.parametrize("side", range(16, 1100, 37))
 def test_working_sizes_are_never_larger_than_the_patch(side: int) -> None:
-    shapes = [(1024, 1023), (333, 1000), (77, 13)]
-    height, width = largest_working_size(shapes, side)
-    for h, w in shapes:
+    for h, w in [(1024, 1023), (333, 1000), (77, 13)]:
+        height, width = largest_working_size([(h, w)], side)
         scale = side / max(h, w)
         assert round(h * scale) <= height
         assert round(w * scale) <= width
@@ -154,6 +153,13 @@ def test_very_large_frames_are_tiled() -> None:
     assert values.preparation.working_long_side_px == 2048
     assert values.patch.size_px == (512, 512)
     assert not values.patch.whole_frame
+
+
+def test_frames_are_tiled_where_two_do_not_fit_the_memory() -> None:
+    f = fingerprint({"guidewire": structure(0.001, spread(4.0, 3.0), 900.0, 900.0)})
+    assert plan_for(f, Budget("cuda", 8.0)).values.patch.size_px == (1024, 1024)
+    small = plan_for(f, Budget("cuda", 3.0)).values.patch
+    assert (small.size_px, small.whole_frame) == ((512, 512), False)
 
 
 def test_small_frames_get_fewer_levels() -> None:

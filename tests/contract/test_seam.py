@@ -1,0 +1,269 @@
+"""The seam at work: the store, the loader, resuming, nnU-Net's own commands and predictor on our data."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ercpseg.errors import Interrupted, StorageError, UsageError
+from ercpseg.nnunet.convert import data_identifier
+from ercpseg.pipeline.learn import train
+from ercpseg.pipeline.prepare import load_planned
+from ercpseg.storage import images
+from ercpseg.storage.arrays import load_arrays
+from ercpseg.training.run import TrainOptions, read_history, run_folder
+
+
+def store_folder(workspace) -> Path:
+    return workspace.preprocessed_folder("tiny") / data_identifier(load_planned(workspace, "tiny").plan)
+
+
+def test_stored_frames_are_what_live_prediction_prepares(workspace) -> None:
+    from ercpseg.frames.prepare import prepare
+    from ercpseg.nnunet.store import ErcpDataset
+
+    plan = load_planned(workspace, "tiny").plan
+    dataset = ErcpDataset(str(store_folder(workspace)))
+    assert len(dataset.identifiers) == 18
+    for name in dataset.identifiers[:4]:
+        pixels = images.read_png(workspace.raw_folder("tiny") / "imagesTr" / f"{name}_0000.png")
+        live, geometry = prepare(pixels, plan.values.preparation)
+        stored, _, _, properties = dataset.load_case(name)
+        assert np.array_equal(stored[:, 0], live)
+        assert tuple(properties["native"]) == geometry.native
+
+
+def loader(workspace, seed: int = 5):
+    from ercpseg.augmentation.build import training_transforms
+    from ercpseg.nnunet.labels import ErcpPlans
+    from ercpseg.nnunet.loader import ErcpLoader
+    from ercpseg.nnunet.store import ErcpDataset
+    from ercpseg.storage.documents import load_json
+
+    folder = workspace.preprocessed_folder("tiny")
+    plan = load_planned(workspace, "tiny").plan
+    plans = ErcpPlans(load_json(folder / "ErcpPlans.json"))
+    values = plan.values
+    return ErcpLoader(
+        ErcpDataset(str(store_folder(workspace))),
+        plan=plan,
+        label_manager=plans.get_label_manager(load_json(folder / "dataset.json")),
+        transforms=training_transforms(values.augmentation, plan.heads, values.patch.size_px),
+        seed=seed,
+    )
+
+
+def test_a_batch_depends_on_seed_and_position_only(workspace) -> None:
+    one, two = loader(workspace), loader(workspace)
+    for _ in range(3):
+        one.generate_train_batch()
+    two.position = 3
+    a, b = one.generate_train_batch(), two.generate_train_batch()
+    assert a["keys"] == b["keys"]
+    assert torch.equal(a["data"], b["data"])
+    assert torch.equal(a["target"], b["target"])
+    other = loader(workspace, seed=6)
+    other.position = 3
+    assert not torch.equal(other.generate_train_batch()["data"], a["data"])
+
+
+def test_batches_have_the_planned_shape_and_parents_are_unions(workspace) -> None:
+    plan = load_planned(workspace, "tiny").plan
+    batch = loader(workspace).generate_train_batch()
+    n, size = plan.values.patch.batch_size, plan.values.patch.size_px
+    assert batch["data"].shape == (n, 1, *size)
+    assert batch["target"].shape == (n, len(plan.heads), *size)
+    assert batch["target"].dtype == torch.bool
+    heads = list(plan.heads)
+    union = batch["target"][:, heads.index("endoscope")] | batch["target"][:, heads.index("guidewire")]
+    assert torch.equal(union, batch["target"][:, heads.index("instrument")])
+
+
+def test_the_oversampled_slots_show_the_rare_structure(workspace) -> None:
+    source = loader(workspace)
+    share = source.values.sampling.model_copy(update={"oversample_frac": 0.5, "structure_share": {"stone": 1.0}})
+    source.values = source.values.model_copy(update={"sampling": share})
+    assert 0 < len(source.showing["stone"]) < 18
+    with_stone = {source.frame_names[i] for i in source.showing["stone"]}
+    batches = [source.generate_train_batch()["keys"] for _ in range(6)]
+    assert all(keys[-1] in with_stone for keys in batches)
+    assert any(keys[0] not in with_stone for keys in batches)
+
+
+def test_batches_drawn_ahead_are_the_same_and_errors_come_through(workspace) -> None:
+    from ercpseg.nnunet.loader import Ahead
+
+    plain = loader(workspace)
+    expected = [plain.generate_train_batch()["data"] for _ in range(3)]
+    ahead = Ahead(loader(workspace))
+    try:
+        assert all(torch.equal(e, b["data"]) for e, b in zip(expected, itertools.islice(ahead, 3), strict=True))
+    finally:
+        ahead.close()
+    assert not ahead._thread.is_alive()
+    broken = loader(workspace)
+    broken.frame_names = ["not there"]
+    broken.showing = {}
+    failing = Ahead(broken)
+    with pytest.raises(StorageError):
+        next(failing)
+    failing.close()
+
+
+def final_weights(workspace) -> dict[str, np.ndarray]:
+    plan = load_planned(workspace, "tiny").plan
+    return load_arrays(run_folder(workspace, plan.dataset, "0") / "weights.safetensors")[0]
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    from ercpseg.nnunet.trainer import ErcpTrainer
+
+    original, counter = ErcpTrainer.train_step, itertools.count(1)
+
+    def step(self, batch):
+        if next(counter) == steps:
+            self.stop.set()
+        return original(self, batch)
+
+    monkeypatch.setattr(ErcpTrainer, "train_step", step)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_an_interrupted_run_ends_in_the_same_weights(workspace, trained, monkeypatch, steps: int) -> None:
+    """Step 3 is the last of the first epoch, so the stop falls inside, at the end and after an epoch."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, steps)
+        with pytest.raises(Interrupted) as caught:
+            train("tiny", 0, workspace=workspace)
+        assert caught.value.exit_code == 75
+    result = train("tiny", 0, workspace=workspace)
+    assert result.fresh
+    expected, got = final_weights(trained), final_weights(workspace)
+    assert set(expected) == set(got)
+    assert all(np.array_equal(expected[name], got[name]) for name in expected)
+    assert [row["epoch"] for row in read_history(result.folder)] == [0, 1]
+    # and a third call finds nothing to do
+    assert not train("tiny", 0, workspace=workspace).fresh
+
+
+def test_a_damaged_newest_checkpoint_costs_only_time(workspace, trained, monkeypatch) -> None:
+    from ercpseg.nnunet import checkpoints
+
+    folder = run_folder(workspace, "tiny", "0")
+    for steps in (2, 2):
+        with monkeypatch.context() as patch:
+            stop_after(patch, steps)
+            with pytest.raises(Interrupted):
+                train("tiny", 0, workspace=workspace)
+    slots = [folder / name for name in checkpoints.SLOTS]
+    newest = max(slots, key=lambda path: load_arrays(path)[1]["saves"])
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(bytes(data))
+    train("tiny", 0, workspace=workspace)
+    expected, got = final_weights(trained), final_weights(workspace)
+    assert all(np.array_equal(expected[name], got[name]) for name in expected)
+
+
+def test_a_changed_plan_is_not_taken_up_silently(workspace, monkeypatch) -> None:
+    from ercpseg.pipeline.prepare import PlanOptions, plan
+
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(Interrupted):
+            train("tiny", 0, workspace=workspace)
+    overrides = (("schedule.epochs", 1), ("schedule.iterations_per_epoch", 2), ("schedule.time_budget_s", None))
+    plan("tiny", workspace=workspace, options=PlanOptions(device="cpu", time_budget_s=2, overrides=overrides))
+    with pytest.raises(UsageError, match="--restart"):
+        train("tiny", 0, workspace=workspace)
+    assert train("tiny", 0, workspace=workspace, options=TrainOptions(restart=True)).record.iterations == 2
+
+
+def test_fold_all_and_wrong_folds(workspace) -> None:
+    with pytest.raises(UsageError, match="0 to"):
+        train("tiny", 77, workspace=workspace)
+    result = train("tiny", "all", workspace=workspace, options=TrainOptions(epochs=1))
+    assert result.record.fold == "all"
+    assert result.record.epochs == 1
+
+
+def test_stock_training_finds_the_trainer_through_the_shim(workspace, monkeypatch) -> None:
+    """``nnUNetv2_train tiny 2d 0 -tr ErcpTrainer -p ErcpPlans -device cpu`` without its command-line wrapper."""
+    from nnunetv2.run.run_training import run_training
+
+    import ercpseg.nnunet.shim as shim
+
+    monkeypatch.setenv("nnUNet_extTrainer", str(Path(shim.__file__).parent))
+    number = workspace.index.datasets["tiny"]
+    with workspace.nnunet_environment(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run_training(str(number), "2d", "0", "ErcpTrainer", "ErcpPlans", device=torch.device("cpu"))
+    folder = run_folder(workspace, "tiny", "0")
+    assert (folder / "weights.safetensors").exists()
+    assert (folder / "validation" / "summary.json").exists()
+    assert not list(folder.rglob("*.pth"))
+    assert not list(workspace.root.rglob("*.pkl"))
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (96, 80), (200, 150)])
+def test_logits_equal_those_of_nnunets_own_predictor(trained, shape: tuple[int, int]) -> None:
+    """The oracle is nnU-Net's sliding window on the same network; it adds up in half precision."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    from ercpseg.frames.tiles import predict_tiled
+    from ercpseg.inference.predictor import Predictor
+    from ercpseg.nnunet.labels import ErcpPlans
+    from ercpseg.storage.documents import load_json
+
+    ours = Predictor.load(trained.model_folder("tiny"))
+    network = ours._networks[0]
+    folder = trained.preprocessed_folder("tiny")
+    plans, description = ErcpPlans(load_json(folder / "ErcpPlans.json")), load_json(folder / "dataset.json")
+    patch = (64, 64)
+    image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32))
+    with contextlib.redirect_stdout(io.StringIO()):
+        oracle = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
+    configuration = plans.get_configuration("2d")
+    configuration.configuration["patch_size"] = list(patch)
+    oracle.manual_initialization(network, plans, configuration, None, description, "ErcpTrainer", None)
+    manager = oracle.label_manager
+    manager.__class__ = type("Heads", (manager.__class__,), {"num_segmentation_heads": len(ours.plan.heads)})
+    with torch.inference_mode():
+        expected = oracle.predict_sliding_window_return_logits(image[:, None])[:, 0].float()
+        got = predict_tiled(image, patch, network)
+    assert got.shape == expected.shape
+    # Where a tile's weight is tiny (its corners), half precision keeps only a few bits of nnU-Net's sum.
+    difference = (got - expected).abs()
+    assert float(difference.quantile(0.5)) < 2e-3
+    assert float(difference.quantile(0.95)) < 2e-2
+    assert float(difference.max()) < 0.1
+
+
+def test_preprocessing_goes_on_where_it_was_killed(workspace) -> None:
+    from ercpseg.nnunet.preprocessor import preprocess
+    from ercpseg.nnunet.store import StoreIndex, index_path, read_index
+    from ercpseg.storage import documents
+
+    planned = load_planned(workspace, "tiny")
+    folder = store_folder(workspace)
+    index = read_index(folder)
+    frames = list(index.frames)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    # half the index known, one file torn, one gone, one of a frame that does not exist any more
+    half = {name: index.frames[name] for name in frames[:9]}
+    documents.save(index_path(folder), StoreIndex.new(complete=False, frames=half))
+    (folder / f"{frames[0]}.b2nd").write_bytes(b"torn")
+    (folder / f"{frames[1]}_seg.b2nd").unlink()
+    (folder / "gone.b2nd").write_bytes(b"")
+    with pytest.raises(Exception, match="not all prepared"):
+        read_index(folder)
+    preprocess(workspace, planned.dataset, planned.plan, frames)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert read_index(folder) == index
