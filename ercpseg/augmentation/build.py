@@ -45,14 +45,17 @@ def training_transforms(values: AugmentationValues, heads: Mapping[str, int], pa
             p_synchronize_scaling_across_axes=1,
             mode_seg="nearest",
         ),
-        RandomTransform(GaussianNoiseTransform(noise_variance=(0, values.noise_sd**2), p_per_channel=1), p),
-        RandomTransform(GaussianBlurTransform(blur_sigma=(0.3, max(0.3, values.blur_sd_px)), p_per_channel=1), p),
+        # The library's "variance" is used as a standard deviation.
+        RandomTransform(GaussianNoiseTransform(noise_variance=(0, values.noise_sd), p_per_channel=1), p),
         RandomTransform(MultiplicativeBrightnessTransform(BGContrast(values.brightness), False, 1), p),
         RandomTransform(
             ContrastTransform(BGContrast(values.contrast), preserve_range=True, synchronize_channels=False), p
         ),
         RandomTransform(GammaTransform(BGContrast(values.gamma), 0, False, 1, 1), p),
     ]
+    if values.blur_sd_px > 0:
+        sigma = (min(0.3, values.blur_sd_px), values.blur_sd_px)
+        transforms.insert(2, RandomTransform(GaussianBlurTransform(blur_sigma=sigma, p_per_channel=1), p))
     if values.mirror_axes:
         transforms.append(MirrorTransform(allowed_axes=values.mirror_axes))
     return ComposeTransforms([*transforms, BitmaskToHeads(heads)])

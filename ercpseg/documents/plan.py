@@ -27,10 +27,11 @@ class PreparationValues(Part):
 
 
 class PatchValues(Part):
-    """What the network sees at once."""
+    """What the network sees at once: patches in training, tiles in prediction."""
 
-    size_px: Size = Field(description="(y, x) at working size (R8)")
-    whole_frame: bool = Field(description="a frame always fits one patch, so that prediction needs no tiles")
+    size_px: Size = Field(description="training patch (y, x) at working size (R8)")
+    tile_px: Size = Field(description="prediction tile (y, x) at working size; may be larger than the patch (R8)")
+    whole_frame: bool = Field(description="a frame always fits one tile, so that prediction is one call per frame")
     batch_size: int = Field(ge=1, description="(R9)")
 
 
@@ -177,11 +178,13 @@ class Plan(Document):
         Raises
         ------
         DocumentError
-            when a decision is missing, unknown or out of range.
+            when a decision is missing, unknown, made twice or out of range.
         """
         nested: dict[str, dict[str, Any]] = {}
         for decision in self.decisions:
             section, _, field = decision.key.partition(".")
+            if field in nested.get(section, {}):
+                raise DocumentError("the plan decides twice", where=decision.key)
             nested.setdefault(section, {})[field] = decision.value
         try:
             return PlanValues.model_validate(nested)

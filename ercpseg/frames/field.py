@@ -18,6 +18,8 @@ SURROUND_FRAC = 0.02
 """The surround is within this share of the grey range above the minimum (R3)."""
 SMALLEST_FIELD_FRAC = 0.15
 """Below this share of the frame the estimate is not trusted, and the whole frame counts as field."""
+LARGE_PART_FRAC = 0.1
+"""A part of at least this share of the largest belongs to the field: a black endoscope may cut the field in two."""
 WHOLE_FRAME_FRAC = 0.95
 """From this share on there is no collimation worth a mask (R3)."""
 
@@ -35,12 +37,13 @@ def find_field(pixels: NDArray[Any]) -> Mask:
     exposed = pixels > low + SURROUND_FRAC * max(high - low, 1.0)
     if exposed.mean() >= WHOLE_FRAME_FRAC:
         return whole
-    # Burned-in text lies in the surround: keep the largest connected part only.
+    # Burned-in text lies in the surround: keep the large connected parts only.
     labels, count = ndimage.label(exposed)
     if count == 0:
         return whole
-    largest = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    rows, left, right = _row_ends(largest)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    rows, left, right = _row_ends((sizes >= LARGE_PART_FRAC * sizes.max())[labels])
     if len(rows) < 3:
         return whole
     y = np.arange(rows[0], rows[-1] + 1)

@@ -90,7 +90,7 @@ def resample_bitmask(bitmask: Bitmask, size: tuple[int, int], thin_bits: int = 0
 
     bits = [1 << i for i in range(8) if (bitmask & (1 << i)).any()]
     result = np.zeros(size, np.uint8)
-    shrinks = size[0] < bitmask.shape[0]
+    shrinks = max(size) < max(bitmask.shape)
     for bit in bits:
         mask = torch.from_numpy(((bitmask & bit) != 0).astype(np.float32))[None, None]
         if shrinks and bit & thin_bits:
@@ -112,7 +112,7 @@ def restore(
 
     native = logits[: len(bits)].float()
     if tuple(native.shape[1:]) != geometry.native:
-        shrinks = geometry.native[0] < native.shape[1]
+        shrinks = max(geometry.native) < max(native.shape[1:])
         native = torch.nn.functional.interpolate(
             native[None], size=geometry.native, mode="bilinear", antialias=shrinks, align_corners=False
         )[0]

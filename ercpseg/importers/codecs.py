@@ -69,6 +69,8 @@ def _jpeg_ls(stream: bytes, shape: tuple[int, int, int], _: int, __: bool) -> Sa
     _check((header.height, header.width, header.components), shape)
     if header.marker != 0xF7:
         raise InputRefused("unreadable", "the stream is no JPEG-LS")
+    if not header.complete:  # CharLS notices, but may take seconds of counting zeros to do so
+        raise InputRefused("truncated", "the compressed stream has no end")
     return np.asarray(imagecodecs.jpegls_decode(stream))
 
 

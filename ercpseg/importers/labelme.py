@@ -135,7 +135,10 @@ def _draw(
     check_shape(drawing.shape, shape)
     masks: dict[str, Mask] = {}
     for item in drawing.shapes:
-        mask = guarded(partial(_rasterise, item, shape, line_width_px))
+        try:
+            mask = guarded(partial(_rasterise, item, shape, line_width_px))
+        except InputRefused as error:
+            raise InputRefused("bad-annotation", error.detail) from error
         masks[item.structure] = masks[item.structure] | mask if item.structure in masks else mask
     return structures.encode(masks, shape), drawing.notes
 

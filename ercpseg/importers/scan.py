@@ -90,14 +90,14 @@ class Found:
         return Path(self.source).stem
 
 
-def natural_key(text: str) -> tuple[object, ...]:
+def natural_key(text: str) -> tuple[tuple[int | str, ...], str]:
     """Sort key: digits by value, letters without case, ties by the text itself.
 
     >>> sorted(["img10", "img2", "Img1"], key=natural_key)
     ['Img1', 'img2', 'img10']
     """
     parts = re.split(r"([0-9]+)", unicodedata.normalize("NFC", text).casefold())
-    return (*(int(part) if i % 2 else part for i, part in enumerate(parts)), "", text)
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
 
 
 def scan(root: Path) -> Iterator[Found]:

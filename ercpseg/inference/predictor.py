@@ -76,7 +76,8 @@ class Predictor:
         """Segment one frame: a :class:`Frame`, or an array (y, x) of uint8 or uint16 with devices dark."""
         start = time.perf_counter()
         if not isinstance(frame, Frame):
-            frame = Frame(name="frame", pixels=_checked(frame), bits=8 * frame.dtype.itemsize)
+            frame = Frame(name="frame", pixels=frame, bits=8 * frame.dtype.itemsize)
+        _check(frame.pixels)
         logits, geometry = self.logits(frame.pixels)
         bitmask = finish(logits, geometry, self.plan)
         return Prediction(frame, bitmask, self.structures, time.perf_counter() - start)
@@ -91,7 +92,7 @@ class Predictor:
         with torch.inference_mode():
             try:
                 tensor = torch.from_numpy(image).to(self.device)
-                return predict_tiled(tensor, self.plan.values.patch.size_px, self._forward), geometry
+                return predict_tiled(tensor, self.plan.values.patch.tile_px, self._forward), geometry
             except (torch.OutOfMemoryError, MemoryError) as error:
                 raise ResourceError(
                     "out of memory", where="prediction", todo="use --device cpu or a smaller model"
@@ -169,11 +170,10 @@ def _flips(axes: tuple[int, ...]) -> list[tuple[int, ...]]:
     return flips
 
 
-def _checked(pixels: NDArray[Any]) -> NDArray[Any]:
-    if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16):
+def _check(pixels: NDArray[Any]) -> None:
+    if pixels.ndim != 2 or not pixels.size or pixels.dtype not in (np.uint8, np.uint16):
         raise UsageError(
             f"the frame is {pixels.dtype} {pixels.shape}",
             where="predict",
             expected="an array (y, x) of uint8 or uint16",
         )
-    return pixels

@@ -15,6 +15,7 @@ class CompoundLoss(nn.Module):
     """L = Σ_k w_k Σ_h v_h (a_h Dice_h + b_h Focal_h) / Σ_h v_h, levels k, heads h; every number from the plan (R14, R15, R22).
 
     Called with the network's output, a tensor (n, h, y, x) or a list of levels, and the target (n, h, y, x) at full size.
+    The levels' weights are divided by their sum over the levels given, so that the full resolution alone counts as 1.
     """
 
     head_weight: torch.Tensor
@@ -26,8 +27,7 @@ class CompoundLoss(nn.Module):
 
     def __init__(self, values: LossValues, heads: Sequence[str]):
         super().__init__()
-        total = sum(values.level_weights)
-        self.level_weights = [w / total for w in values.level_weights]
+        self.level_weights = values.level_weights
         for name, numbers in {
             "head_weight": values.head_weight,
             "dice_weight": values.dice_weight,
@@ -43,9 +43,10 @@ class CompoundLoss(nn.Module):
         levels = [output] if isinstance(output, torch.Tensor) else list(output)
         target = target.to(levels[0].dtype)
         loss = target.new_zeros(())
+        total = sum(self.level_weights[: len(levels)])
         for level, (logits, weight) in enumerate(zip(levels, self.level_weights, strict=False)):
             if weight:
-                loss = loss + weight * self._level(
+                loss = loss + weight / total * self._level(
                     logits.float(), pooled_target(target, level, self.max_pooled).float()
                 )
         return loss

@@ -19,7 +19,7 @@ from ercpseg.documents.plan import Plan
 from ercpseg.nnunet.store import ErcpDataset
 
 CROP_MARGIN = 1.25
-"""Patches of tiled frames are cut this much larger, so that rotation and shrinking pull in real pixels."""
+"""Patches smaller than a frame are cut this much larger, so that rotation and shrinking pull in real pixels."""
 
 
 class ErcpLoader(nnUNetDataLoader):
@@ -75,7 +75,7 @@ class ErcpLoader(nnUNetDataLoader):
         image, bitmask, _, _ = self._data.load_case(frame)
         image, bitmask = image[:, 0], bitmask[:, 0].astype(np.int16)
         size = self.patch
-        if self.random and not self.values.patch.whole_frame:
+        if self.random and self.values.patch.size_px != self.values.patch.tile_px:
             size = (round(size[0] * CROP_MARGIN), round(size[1] * CROP_MARGIN))
         corner = self._corner(bitmask[0], size, structure, rng)
         sample = {

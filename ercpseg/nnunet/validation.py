@@ -44,7 +44,7 @@ def validate(  # noqa: PLR0913  # all needed, all keyword-only
         geometry = Geometry(tuple(properties["native"]), tuple(properties["working"]))
         with torch.inference_mode():
             tensor = torch.from_numpy(image[:, 0]).to(device)
-            bitmask = finish(predict_tiled(tensor, plan.values.patch.size_px, forward), geometry, plan)
+            bitmask = finish(predict_tiled(tensor, plan.values.patch.tile_px, forward), geometry, plan)
         images.write_png(output / "labels" / f"{name}.png", bitmask)
         reference = images.read_png(references / f"{name}.png")
         for structure in structures:

@@ -25,9 +25,9 @@ def encode_arrays(arrays: Arrays, metadata: Mapping[str, Any]) -> bytes:
     from safetensors.numpy import save
 
     text = json.dumps(metadata, sort_keys=True, allow_nan=False)
-    # np.ascontiguousarray would turn a scalar array into one of shape (1,).
-    contiguous = {name: np.require(arrays[name], requirements="C") for name in sorted(arrays)}
-    return save(contiguous, {"metadata": text, "sha256": _digest(contiguous, text)})
+    # np.ascontiguousarray would turn a scalar array into one of shape (1,); the format knows little-endian only.
+    contiguous = {name: np.require(arrays[name], arrays[name].dtype.newbyteorder("<"), "C") for name in sorted(arrays)}
+    return _canonical(save(contiguous, {"metadata": text, "sha256": _digest(contiguous, text)}))
 
 
 def decode_arrays(data: bytes, *, where: object) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -61,6 +61,14 @@ def save_arrays(path: Path, arrays: Arrays, metadata: Mapping[str, Any]) -> None
 def load_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read what :func:`save_arrays` wrote; see :func:`decode_arrays`."""
     return decode_arrays(read_bytes(path), where=path)
+
+
+def _canonical(data: bytes) -> bytes:
+    """The same file with a sorted header: the library writes metadata in random order."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return b"".join([len(header).to_bytes(8, "little"), header, memoryview(data)[8 + length :]])
 
 
 def _digest(arrays: Arrays, metadata: str) -> str:

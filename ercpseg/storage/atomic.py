@@ -25,7 +25,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises
     ------
     StorageError
-        when the disk is full, read-only or fails; ``path`` then still holds what it held.
+        when the disk is full, read-only or fails; ``path`` then holds what it held, or all of ``data`` if only the
+        folder could not be flushed.
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
@@ -37,9 +38,10 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
+        raise _storage_error("writing", path, error) from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise _storage_error("writing", path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -85,18 +87,30 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise _storage_error("making", path, error) from error
     try:
         yield temporary
-        old = None
-        if path.exists():
-            old = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-            path.rename(old)
-        temporary.rename(path)
-        _sync_folder(path.parent)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+        _exchange(temporary, path)
     except OSError as error:
         raise _storage_error("writing", path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Rename ``new`` to ``path``; what stood there is deleted, or put back when the renaming fails."""
+    if not path.exists():
+        new.rename(path)
+        _sync_folder(path.parent)
+        return
+    old = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    try:
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:

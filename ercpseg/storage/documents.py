@@ -37,24 +37,40 @@ def load(path: Path, kind: type[D]) -> D:
 
 def load_json(path: Path) -> Any:
     """Parse a JSON file; duplicate keys, NaN and oversized files are refused."""
-    data = read_bytes(path)
+    return parse_json(read_bytes(path), where=path)
+
+
+def parse_json(data: bytes, *, where: object) -> Any:
+    """Parse JSON bytes; see :func:`load_json`."""
     if len(data) > MAX_BYTES:
-        raise DocumentError(f"{len(data)} bytes", where=path, expected=f"at most {MAX_BYTES}")
+        raise DocumentError(f"{len(data)} bytes", where=where, expected=f"at most {MAX_BYTES}")
     try:
         return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         position = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DocumentError(f"this is no valid JSON{position}", where=path) from error
+        raise DocumentError(f"this is no valid JSON{position}", where=where) from error
 
 
 def load_yaml(path: Path) -> Any:
-    """Parse a YAML file of plain values."""
+    """Parse a YAML file of plain values; duplicate keys are refused."""
+    data = read_bytes(path)
     try:
-        return yaml.safe_load(read_bytes(path))
-    except (yaml.YAMLError, RecursionError) as error:
+        return yaml.load(data, _UniqueKeys)  # noqa: S506  # a SafeLoader
+    # The library lets through what int, float and datetime raise for values that only look like numbers or dates.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         position = f", line {mark.line + 1}" if mark else ""
         raise DocumentError(f"this is no valid YAML{position}", where=path) from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if (key.tag, str(key.value)) in seen:
+                raise yaml.constructor.ConstructorError(None, None, "a key occurs twice", key.start_mark)
+            seen.add((key.tag, str(key.value)))
+        return super().construct_mapping(node, deep)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

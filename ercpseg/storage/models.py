@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.run import ModelCard
-from ercpseg.errors import StorageError, UsageError
+from ercpseg.errors import DocumentError, StorageError, UsageError
 from ercpseg.storage.arrays import decode_arrays
 from ercpseg.storage.atomic import new_folder, read_bytes, write_bytes
+from ercpseg.storage.documents import parse_json
 
 SUMS = "SHA256SUMS"
 MAX_BYTES = 4 * 1024**3
@@ -58,10 +60,17 @@ def load_model(path: Path, folds: tuple[str, ...] | None = None) -> StoredModel:
             expected=f"a folder or zip with model.json, plan.json, fold_*.safetensors and {SUMS}",
         )
     _verify(files, path)
-    plan = Plan.parse(_json(files["plan.json"], path), where=path / "plan.json")
-    card = ModelCard.parse(_json(files["model.json"], path), where=path / "model.json")
+    plan = Plan.parse(_json(files, "plan.json", path), where=path / "plan.json")
+    card = ModelCard.parse(_json(files, "model.json", path), where=path / "model.json")
     if card.plan_sha256 != plan.sha256:
         raise StorageError("the card names another plan", where=path, todo="copy the model again")
+    wrong = [e.file for e in card.folds if e.file not in files or hashlib.sha256(files[e.file]).hexdigest() != e.sha256]
+    if wrong:
+        raise StorageError(
+            f"the card names weights that are not here: {', '.join(n[:64] for n in wrong[:5])}",
+            where=path,
+            todo="copy the model again",
+        )
     available = {entry.fold: entry.file for entry in card.folds}
     wanted = folds or tuple(available)
     missing = [fold for fold in wanted if fold not in available]
@@ -104,17 +113,18 @@ def _read_zip(path: Path) -> dict[str, bytes]:
             if sum(m.file_size for m in members) > MAX_BYTES:
                 raise StorageError("the archive is too large", where=path, expected=f"at most {MAX_BYTES} bytes")
             files = {Path(m.filename).name: archive.read(m) for m in members}
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    # A damaged archive fails in many ways: a decompressor's error, a missing end, "encrypted" (RuntimeError).
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError) as error:
         raise UsageError("this is no zip of a model", where=path) from error
     if len(files) != len(members):
         raise StorageError("two files of the archive have one name", where=path, todo="zip the model folder again")
     return files
 
 
-def _json(data: bytes, path: Path) -> Any:
-    import json
-
+def _json(files: dict[str, bytes], name: str, path: Path) -> Any:
+    if name not in files:
+        raise StorageError(f"{name} is missing", where=path, todo="copy the model again")
     try:
-        return json.loads(data)
-    except ValueError as error:
-        raise StorageError("a document of this model is no JSON", where=path, todo="copy the model again") from error
+        return parse_json(files[name], where=path / name)
+    except DocumentError as error:
+        raise StorageError(f"{name} is no valid JSON", where=path, todo="copy the model again") from error

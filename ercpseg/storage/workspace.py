@@ -24,7 +24,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from ercpseg.documents.base import Document
-from ercpseg.errors import UsageError, WorkspaceBusy
+from ercpseg.errors import StorageError, UsageError, WorkspaceBusy
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_text
 
@@ -107,17 +107,23 @@ class Workspace:
         """
         import filelock
 
-        self.root.mkdir(parents=True, exist_ok=True)
         owner = self.root / ".lock-owner.json"
         lock = filelock.FileLock(self.root / ".lock", mode=0o600)
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
-        except filelock.Timeout:
+        except filelock.Timeout:  # an OSError too, so it comes first
             raise WorkspaceBusy(
                 "another run is using this workspace",
                 where=_describe_owner(owner) or self.root,
                 todo="wait until it is done, stop it, or use another --workspace",
             ) from None
+        except OSError as error:
+            raise StorageError(
+                f"the workspace cannot be written: {error.strerror or type(error).__name__}",
+                where=self.root,
+                todo="check the permissions or use another --workspace",
+            ) from error
         try:
             write_text(owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
             yield

@@ -110,3 +110,4 @@ def test_formats_are_told_by_content(head, kind):
 def test_natural_key_is_total():
     assert sorted(["10", "a", "9", "A", "é"], key=natural_key)[:2] == ["9", "10"]
     assert natural_key("a") != natural_key("A")
+    assert sorted(["a1b", "a1", "a", "a10", "a2"], key=natural_key) == ["a", "a1", "a1b", "a2", "a10"]

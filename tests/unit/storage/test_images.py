@@ -1,0 +1,69 @@
+"""PNG files: exact round trips; damage is refused or harmless, never a different picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ercpseg.errors import StorageError
+from ercpseg.storage.images import encode_png, read_png, write_png
+
+
+def test_booleans_become_black_and_white(tmp_path: Path) -> None:
+    mask = np.zeros((3, 5), bool)
+    mask[1, ::2] = True
+    write_png(tmp_path / "a.png", mask)
+    back = read_png(tmp_path / "a.png")
+    assert back.dtype == np.uint8
+    assert np.array_equal(back, np.where(mask, 255, 0))
+    write_png(tmp_path / "b.png", mask[:, ::-2])  # a view that is not contiguous
+    assert np.array_equal(read_png(tmp_path / "b.png"), np.where(mask, 255, 0)[:, ::-2])
+
+
+def test_colour(tmp_path: Path) -> None:
+    picture = np.arange(2 * 4 * 3, dtype=np.uint8).reshape(2, 4, 3)
+    write_png(tmp_path / "a.png", picture)
+    assert np.array_equal(read_png(tmp_path / "a.png"), picture)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int32, np.dtype(">u2")])
+def test_other_types_are_a_mistake_of_the_caller(dtype: Any) -> None:
+    with pytest.raises(ValueError, match="cannot write"):
+        encode_png(np.zeros((2, 2), dtype))
+
+
+def test_another_decoder_reads_the_same(tmp_path: Path) -> None:
+    from PIL import Image
+
+    grey = np.random.default_rng(0).integers(0, 2**16, (5, 7), dtype=np.uint16)
+    write_png(tmp_path / "a.png", grey)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode.startswith("I")
+        assert np.array_equal(np.asarray(image), grey)
+
+
+def test_damage_never_gives_another_picture(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (8, 9), dtype=np.uint8)
+    data = encode_png(grey)
+    path = tmp_path / "a.png"
+    # A sample only: on Python 3.11 imagecodecs loses a reference to None with every failure inside libpng.
+    damaged = [data[:n] for n in range(0, len(data), 7)]
+    for bit in range(3, 8 * len(data), 31):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    refused = 0
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            assert np.array_equal(read_png(path), grey)
+        except StorageError as error:
+            refused += 1
+            assert str(path) in error.message
+    assert refused > 0.9 * len(damaged)
+    path.write_bytes(b"GIF89a")
+    with pytest.raises(StorageError, match="damaged"):
+        read_png(path)
