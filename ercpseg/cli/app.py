@@ -23,7 +23,9 @@ Three commands do the job:
 To see it all work on synthetic frames: ercpseg demo
 """
 
-app = typer.Typer(help=HELP, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(
+    help=HELP, pretty_exceptions_enable=False, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": make.demo,
     "plan-and-preprocess": prepare.plan_and_preprocess,

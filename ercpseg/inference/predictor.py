@@ -155,10 +155,11 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device", where="--device", todo="use --device cpu")
     if name not in ("cpu", "cuda", "mps"):
         raise UsageError(f"unknown device {name[:16]!r}", where="--device", expected="auto, cpu, cuda or mps")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[name]:
+        raise UsageError(f"there is no {name.upper()} device", where="--device", todo="use --device cpu")
     return torch.device(name)
 
 

@@ -78,6 +78,10 @@ class LightUNet(nn.Module):
         self.auxiliary_levels = [first + i for i in range(deep_supervision)]
         self.auxiliary_heads = nn.ModuleList(nn.Conv2d(sources[level], heads, 1) for level in self.auxiliary_levels)
 
+    def outputs(self) -> list[nn.Module]:
+        """The layers that give logits."""
+        return [self.head, *self.auxiliary_heads]
+
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """See the class."""
         skips = []

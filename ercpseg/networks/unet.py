@@ -39,6 +39,10 @@ class PlainUNet(nn.Module):
             deep_supervision=True,
         )
 
+    def outputs(self) -> list[nn.Module]:
+        """The layers that give logits."""
+        return list(self.body.decoder.seg_layers)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """See the package."""
         auxiliary = self.deep_supervision and self.training

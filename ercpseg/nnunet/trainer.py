@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 60.0
 """A kill costs at most this much training."""
+TRAINING_FRAC = 0.9
+"""Share of a time budget for the loop; the rest is for the start, saving and validating whole frames."""
 WEIGHTS_FILE = "weights.safetensors"
 
 
@@ -205,7 +207,7 @@ class ErcpTrainer(nnUNetTrainer):
         self.current_epoch += 1
         if self.time_budget_s is not None:
             # The schedule follows the measured speed, so that it ends with the time budget.
-            self.num_epochs = self.current_epoch + self.state.epochs_left(self.time_budget_s)
+            self.num_epochs = self.current_epoch + self.state.epochs_left(TRAINING_FRAC * self.time_budget_s)
             if self._task:
                 self._task.retotal(self.num_epochs * self.num_iterations_per_epoch)
         self.on_epoch(self.state.history)

@@ -11,7 +11,7 @@ from ercpseg.errors import ResourceError, UsageError
 
 CPU_DEFAULT_S = 1800.0
 """Time budget of one fold on a CPU when none is given: half an hour is what people wait for."""
-RESERVE_FRAC = 0.2
+RESERVE_FRAC = 0.1
 """Share of the time kept for validation, saving and the start."""
 
 

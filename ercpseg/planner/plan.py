@@ -133,10 +133,11 @@ def check_values(values: PlanValues) -> None:
 
     problems = []
     multiple = divisor(values.network.name, values.network.features)
-    if any(side % multiple for side in values.patch.size_px):
-        problems.append(
-            f"patch.size_px: {list(values.patch.size_px)} are no multiples of {multiple} (network.features)"
-        )
+    for key, size in {"patch.size_px": values.patch.size_px, "patch.tile_px": values.patch.tile_px}.items():
+        if any(side % multiple for side in size):
+            problems.append(f"{key}: {list(size)} are no multiples of {multiple} (network.features)")
+    if any(p > t for p, t in zip(values.patch.size_px, values.patch.tile_px, strict=True)):
+        problems.append("patch.tile_px: smaller than patch.size_px")
     if len(values.loss.level_weights) > values.network.deep_supervision + 1:
         problems.append("loss.level_weights: more levels than network.deep_supervision gives outputs")
     if not any(w > 0 for w in values.loss.level_weights):

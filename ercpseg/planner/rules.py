@@ -13,7 +13,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("preparation.working_long_side_px",), rules_frame.working_size),
     Rule(("heads.structures", "heads.parents"), rules_network.heads),
     Rule(("network.features",), rules_network.features),
-    Rule(("patch.size_px", "patch.whole_frame"), rules_network.patch),
+    Rule(("patch.size_px", "patch.tile_px", "patch.whole_frame"), rules_network.patch),
     Rule(("network.deep_supervision",), rules_network.deep_supervision),
     Rule(("sampling.oversample_frac", "sampling.structure_share"), rules_loss.oversampling),
     Rule(("patch.batch_size",), rules_network.batch),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from ercpseg.documents.plan import NetworkValues
+from ercpseg.networks import divisor
 from ercpseg.planner.families import Traits, traits_of
 from ercpseg.planner.rule import Advice, Choice, Context, percent
-from ercpseg.planner.sizes import features_for, largest_working_size, parse_shapes, patch_for
+from ercpseg.planner.sizes import CROP_BATCH, features_for, largest_working_size, parse_shapes, training_patch
 from ercpseg.structures import StructureSet
 
 COMMON_SIDE_PX = 512
@@ -117,7 +118,7 @@ def working_size(context: Context) -> Advice:
     From: the 10th percentile w₁₀ of the local width of thin structures, the frames' longer side, the time there is.
     Because: a thin structure needs 3 px to be seen and 2 px at least (sampling theorem); s = min(1, max(3/w₁₀,
     512/side)), and s = min(2/w₁₀, 1.5) where w₁₀ < 2 px already. Without thin structures 512 px suffice. Where the time
-    allows fewer than 400 steps, the size shrinks towards 2 px and 256 px.
+    allows fewer than 400 steps of a frame's worth of pixels, the size shrinks towards 2 px and 256 px.
     Source: Light U-Net at 256² misses wires that FRA-Net at 512² finds; Nyquist; the time rule is judgement [E1/E3/J]
     """
     side = context.fingerprint.reference_long_side_px
@@ -174,16 +175,17 @@ def _affordable(context: Context, wanted_px: int, thin_width_px: float | None) -
     if candidate == wanted_px:
         return wanted_px, ""
     return candidate, (
-        f" At {wanted_px} px the time would allow fewer than {LEAST_ITERATIONS} steps of two frames, so "
+        f" At {wanted_px} px the time would allow fewer than {LEAST_ITERATIONS} steps, so "
         f"{candidate} px ({steps} steps)."
     )
 
 
 def _steps(context: Context, long_side_px: int) -> int | None:
-    """Training steps with two frames each that the time allows at this working side."""
+    """Training steps of a frame's worth of pixels that the time allows at this working side."""
     name = context["network.name"]
     working = largest_working_size(parse_shapes(context.fingerprint.shapes), long_side_px)
     features = features_for(name, min(working))
     network = NetworkValues(name=name, features=features, deep_supervision=0)
     heads = len(StructureSet(tuple(context.fingerprint.structures)).heads())
-    return context.meter.iterations(network, patch_for(name, features, working), 2, heads, budget=context.budget)
+    patch = training_patch(working, divisor(name, features), crops=True)
+    return context.meter.iterations(network, patch, CROP_BATCH, heads, budget=context.budget)

@@ -8,11 +8,13 @@ from ercpseg.documents.plan import NetworkValues, Size
 from ercpseg.networks import divisor
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.sizes import (
+    CROP_BATCH,
     batch_for_memory,
     features_for,
     largest_working_size,
     parse_shapes,
     round_up,
+    training_patch,
 )
 from ercpseg.structures import StructureSet
 
@@ -21,8 +23,8 @@ LEAST_TILE_PX = 512
 TILE_SCOPE_WIDTHS = 8.0
 PRESENCE_CHANCE = 0.95
 MAX_BATCH = {"cpu": 8, "cuda": 16, "mps": 16}
-CPU_PIXELS_PER_STEP = 4 * 512**2
-"""On a CPU a step of this many pixels takes about a second; larger steps leave too few of them. Judgement."""
+CPU_PIXELS_PER_STEP = 512**2
+"""On a CPU a step of this many pixels takes about 0.2 s; larger steps leave too few of them. Measured."""
 ENOUGH_ITERATIONS = 2500
 """With fewer steps than this, more steps are worth more than larger batches. Judgement."""
 MAX_AUXILIARY = {"unet": 3, "light": 2, "light-full": 2}
@@ -72,26 +74,39 @@ def features(context: Context) -> Advice:
 
 
 def patch(context: Context) -> Advice:
-    """R8: patch.
+    """R8: patch and tile.
 
-    Decides: what the network sees at once, and whether a frame always fits.
-    From: the sizes of all frames at working size, the network's halvings.
-    Because: whole frames need no tiles, no blending, and show where a wire comes from. A patch is as high as the highest
+    Decides: what the network sees at once: the patch in training, the tile in prediction, and whether a frame always
+    fits one tile.
+    From: the sizes of all frames at working size, the network's halvings, the device, what is thin or tiny.
+    Because: whole frames need no tiles, no blending, and show where a wire comes from. A tile is as high as the highest
     and as wide as the widest working frame, rounded up to what the network can halve. Above 1024 px, or
-    where two do not fit a GPU's memory, tiles of at least 512 px and eight endoscope widths are taken.
-    Source: nnU-Net 2.8.1 planner; FRA-Net and Martin 2022 (whole frames); tiles in scope widths are derived [E2/E3]
+    where two do not fit a GPU's memory, tiles of at least 512 px and eight endoscope widths are taken. The patch is the
+    tile, but for a light network on a CPU with thin or tiny structures: there it is half as long, because windows
+    around them teach more per second, and batch normalisation lets the trained network see whole frames.
+    Source: nnU-Net 2.8.1 planner; FRA-Net and Martin 2022 (whole frames); windows: docs/benchmarks.md [E2/E3]
     """
     working = _working(context)
-    wanted = _frame_or_tile(context, working)
     multiple = divisor(context["network.name"], context["network.features"])
-    size: Size = tuple(context.pinned("patch.size_px", round_up(wanted, multiple)))
-    whole = size[0] >= working[0] and size[1] >= working[1]
-    inputs = {"largest_working_frame_px": list(working), "divisor": multiple}
-    if whole:
-        because = f"The largest working frame is {working[0]} × {working[1]} px; sides are multiples of {multiple}."
-    else:
-        because = f"Working frames reach {working[0]} × {working[1]} px, too large for one patch; tiles are used."
-    return Advice({"patch.size_px": Choice(size, because, inputs), "patch.whole_frame": Choice(whole, because, inputs)})
+    small = [name for name, t in context.traits.items() if t.is_("thin") or t.is_("tiny")]
+    crops = context.budget.device == "cpu" and context["network.name"].startswith("light") and bool(small)
+    frame = _frame_or_tile(context, working)
+    pinned = context.pins.get("patch.size_px")
+    # A pinned patch is meant for both, unless the tile is pinned too.
+    tile: Size = tuple(context.pinned("patch.tile_px", pinned or round_up(frame, multiple)))
+    size: Size = tuple(context.pinned("patch.size_px", training_patch(frame, multiple, crops=crops)))
+    whole = tile[0] >= working[0] and tile[1] >= working[1]
+    inputs = {"largest_working_frame_px": list(working), "divisor": multiple, "device": context.budget.device}
+    frames = f"The largest working frame is {working[0]} × {working[1]} px"
+    tiles = frames + (f"; sides are multiples of {multiple}." if whole else ", too large for one tile.")
+    patches = f"Windows of {size[0]} × {size[1]} px show {', '.join(small)} more often." if size != tile else tiles
+    return Advice(
+        {
+            "patch.size_px": Choice(size, patches, {**inputs, "thin_or_tiny": small}),
+            "patch.tile_px": Choice(tile, tiles, inputs),
+            "patch.whole_frame": Choice(whole, tiles, inputs),
+        }
+    )
 
 
 def deep_supervision(context: Context) -> Advice:
@@ -123,7 +138,8 @@ def batch(context: Context) -> Advice:
     From: memory; the chance π that a drawn patch shows the rarest structure; frames; on a CPU the measured step.
     Because: the Dice of a batch needs every structure in it, with 95 % chance: B ≥ ln 0.05 / ln(1 − π). On a GPU B is
     what nnU-Net's estimate of 85·10⁶ feature elements per 12 samples and 8 GB allows, at most 5 % of the frames and at
-    least 2. On a CPU B is 2 to 8, about four frames of 512², and shrinks while the time allows fewer than 2500 steps.
+    least 2. On a CPU B is 2 to 8, a frame of 512² in pixels, at least 4 for windows (batch statistics), and shrinks
+    while the time allows fewer than 2500 steps.
     Source: nnU-Net 2.8.1 planner; batch Dice; the CPU limits are judgement [E2/J]
     """
     f, device = context.fingerprint, context.budget.device
@@ -143,14 +159,15 @@ def batch(context: Context) -> Advice:
         inputs["fits_memory"] = fitting
         start = min(fitting, max(2, round(0.05 * f.frames)))
         needed = min(needed, max(2, fitting))
-    value = min(MAX_BATCH[device], max(2, start, needed))
+    least = CROP_BATCH if size != tuple(context["patch.tile_px"]) else 2
+    value = min(MAX_BATCH[device], max(least, start, needed))
     steps = None
-    while value > 2:
+    while value > least:
         steps = context.meter.iterations(network, size, value, head_count, budget=context.budget)
         slow = device == "cpu" and steps is not None and steps < ENOUGH_ITERATIONS
         if context.meter.fits(network, size, value, head_count, budget=context.budget) and not slow:
             break
-        value = max(2, value // 2)
+        value = max(least, value // 2)
     because = f"{value} patches of {size[0]} × {size[1]} px" + (f"; the time allows {steps} steps" if steps else "")
     because += f"; {needed} would show {rarest} in 95 % of the batches." if rarest else "."
     return Advice({"patch.batch_size": Choice(value, because, inputs)})

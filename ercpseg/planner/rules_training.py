@@ -79,7 +79,7 @@ def schedule(context: Context) -> Advice:
 
     Decides: epochs, iterations per epoch, and what was measured for them.
     From: the time there is, the measured seconds per iteration, the device, the number of frames.
-    Because: the schedule must end inside the time, or the learning rate never comes down; a fifth is kept for validation
+    Because: the schedule must end inside the time, or the learning rate never comes down; a tenth is kept for validation
     and saving. On a GPU 1000 epochs of 250 iterations, 250 epochs below 300 frames. On a CPU half an hour if nothing
     else is said, in epochs of about 50 iterations, so that a kill costs a minute.
     Source: nnU-Net 2.8.1 (1000 × 250); the CPU part is judgement [E2/J]

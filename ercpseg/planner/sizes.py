@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ercpseg.documents.plan import Size
-from ercpseg.networks import divisor
 
 LIGHT_FEATURES = (16, 16, 32, 64, 64, 128)
 """Encoder channels of the Light U-Net (Gherardini et al. 2020, our reconstruction)."""
 MIN_BOTTLENECK_PX = 4
+LEAST_CROP_PX = 192
+CROP_BATCH = 4
+"""Four windows of half a frame's side cost what one frame costs, and batch statistics want at least four samples."""
 REFERENCE_ELEMENTS = 85e6
 """nnU-Net 2.8.1: feature elements of its reference 2D network …"""
 REFERENCE_BATCH = 12
@@ -65,9 +67,17 @@ def features_for(name: str, short_side_px: int) -> tuple[int, ...]:
     return LIGHT_FEATURES[: max(3, levels)]
 
 
-def patch_for(name: str, features: Sequence[int], working: Size) -> Size:
-    """The smallest patch (y, x) that holds a working frame and that the network can halve."""
-    return round_up(working, divisor(name, features))
+def training_patch(working: Size, multiple: int, *, crops: bool) -> Size:
+    """Training patch (y, x) for working frames of at most this size: all of it, or a window half as long when ``crops``.
+
+    >>> training_patch((512, 512), 64, crops=True), training_patch((500, 300), 64, crops=False)
+    ((256, 256), (512, 320))
+    """
+    whole = round_up(working, multiple)
+    if not crops:
+        return whole
+    side = round_up((max(LEAST_CROP_PX, max(working) // 2),) * 2, multiple)[0]
+    return min(whole[0], side), min(whole[1], side)
 
 
 def feature_elements(name: str, features: Sequence[int], patch: Size, heads: int) -> float:

@@ -60,7 +60,9 @@ arrays = st.dictionaries(
     ),
     max_size=4,
 )
-metadata = st.dictionaries(text, st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text)
+metadata = st.dictionaries(
+    text, st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text
+)
 
 
 @QUICK

@@ -10,9 +10,8 @@ from hypothesis.extra import numpy as npst
 from ercpseg.structures import DEFAULT_STRUCTURES, StructureSet, channels
 
 names = st.lists(
-    st.sampled_from(DEFAULT_STRUCTURES) | st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True).filter(
-        lambda n: n not in ("instrument", "duct")
-    ),
+    st.sampled_from(DEFAULT_STRUCTURES)
+    | st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True).filter(lambda n: n not in ("instrument", "duct")),
     min_size=1,
     max_size=8,
     unique=True,

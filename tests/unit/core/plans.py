@@ -19,6 +19,7 @@ def sections(**overrides: Any) -> dict[str, Any]:
         "preparation.clip_percentiles": [0.5, 99.5],
         "preparation.field_mask": False,
         "patch.size_px": [64, 64],
+        "patch.tile_px": [64, 64],
         "patch.whole_frame": True,
         "patch.batch_size": 2,
         "network.name": "light-full",

@@ -71,7 +71,9 @@ def test_a_dark_device_that_crosses_the_border_belongs_to_the_field() -> None:
     pixels[:120, 90:115] = 4  # from outside to beyond the centre, as dark as the surround
     found = find_field(pixels)
     assert found[60:120, 90:115].all()
-    assert close(found, drawn, pixels=3)  # the chord over 25 px of a circle of 85 px is 85 − √(85² − 12.5²) = 0.9 px deep
+    assert close(
+        found, drawn, pixels=3
+    )  # the chord over 25 px of a circle of 85 px is 85 − √(85² − 12.5²) = 0.9 px deep
 
 
 @pytest.mark.parametrize("columns", [slice(90, 115), slice(60, 80), slice(130, 136)])
@@ -85,8 +87,15 @@ def test_a_dark_device_that_cuts_the_field_in_two(columns: slice) -> None:
 def test_dark_things_inside_belong_to_the_field() -> None:
     drawn = circle()
     pixels = frame(drawn)
-    pixels[80:120, 80:120] = 0
+    pixels[80:120, 80:120] = 4
     assert close(find_field(pixels), drawn)
+
+
+def test_what_is_blacker_than_the_surround_hides_it() -> None:
+    """The known limit of R3's threshold, min + 2 % of the range; the fall-back is the whole frame, never a part of it."""
+    pixels = frame(circle(), surround=10)
+    pixels[80:120, 80:120] = 0
+    assert find_field(pixels).all()
 
 
 def test_burned_in_text_outside_does_not_count() -> None:

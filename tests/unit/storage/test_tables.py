@@ -11,7 +11,24 @@ from ercpseg.errors import DocumentError, StorageError
 from ercpseg.storage.tables import read_table, write_table
 
 FORMULAS = ["=1+1", "+1", "-x", "@SUM(A1)", "\t=1", "\r=1", "=", "-"]
-AWKWARD = ["'=1", "''=1", "'", "''", "'a", "a'=1", 'a"b', '"=1"', "a,b", "a\nb", "a\rb", "a\r\nb", "\n", " =1", "é", "\x00"]
+AWKWARD = [
+    "'=1",
+    "''=1",
+    "'",
+    "''",
+    "'a",
+    "a'=1",
+    'a"b',
+    '"=1"',
+    "a,b",
+    "a\nb",
+    "a\rb",
+    "a\r\nb",
+    "\n",
+    " =1",
+    "é",
+    "\x00",
+]
 
 
 def test_formulas_get_a_quote(tmp_path: Path) -> None:
@@ -34,9 +51,7 @@ def test_text_comes_back(text: str, tmp_path: Path) -> None:
 
 def test_values_that_are_no_text(tmp_path: Path) -> None:
     # a negative number is a number, not a formula; six significant digits
-    write_table(
-        tmp_path / "a.csv", ["a", "b", "c", "d"], [{"a": -1, "b": -0.123456789, "c": None, "unknown": 3}]
-    )
+    write_table(tmp_path / "a.csv", ["a", "b", "c", "d"], [{"a": -1, "b": -0.123456789, "c": None, "unknown": 3}])
     assert (tmp_path / "a.csv").read_text() == "a,b,c,d\n-1,-0.123457,,\n"
 
 
@@ -46,7 +61,9 @@ def test_a_table_without_rows(tmp_path: Path) -> None:
     assert read_table(tmp_path / "a.csv") == []
 
 
-@pytest.mark.parametrize("data", [b"", b"a,b\n1\n", b"a,b\n1,2,3\n", b"a,b\n\xff,1\n", b'a,b\n"x,1\n', b"a\n" + b"x" * 200_000])
+@pytest.mark.parametrize(
+    "data", [b"", b"a,b\n1\n", b"a,b\n1,2,3\n", b"a,b\n\xff,1\n", b'a,b\n"x,1\n', b"a\n" + b"x" * 200_000]
+)
 def test_a_damaged_table_is_called_damaged(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(data)
     with pytest.raises(DocumentError, match="damaged"):

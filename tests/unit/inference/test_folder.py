@@ -1,0 +1,208 @@
+"""Folder prediction: everything found is accounted for, and no thread outlives it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ercpseg.documents.dataset import FrameRecord
+from ercpseg.errors import ResourceError, StorageError
+from ercpseg.frames.frame import Frame
+from ercpseg.inference.folder import ahead, predict_frames
+from ercpseg.inference.predictor import Predictor
+from ercpseg.structures import Bitmask
+
+
+class Collected:
+    def __init__(self) -> None:
+        self.written: list[tuple[str, Bitmask]] = []
+        self.refused: list[FrameRecord] = []
+
+    def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
+        assert milliseconds > 0
+        self.written.append((frame.name, bitmask))
+
+    def refuse(self, record: FrameRecord) -> None:
+        self.refused.append(record)
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.n = 0
+
+    def task(self, description: str, total: int | None = None) -> Counter:
+        self.total = total
+        return self
+
+    def say(self, text: str) -> None: ...
+
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        self.n += n
+
+    def retotal(self, total: int) -> None: ...
+
+    def __enter__(self) -> Counter:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def predictor(make_model: Any) -> Predictor:
+    return Predictor.load(make_model(), device="cpu", tta=False)
+
+
+def frames(n: int = 5) -> list[Frame]:
+    rng = np.random.default_rng(0)
+    return [Frame(name=f"f{i}", pixels=rng.integers(0, 255, (40, 50 + i), dtype=np.uint8), bits=8) for i in range(n)]
+
+
+REFUSED = FrameRecord(frame="", source="x.png", status="refused", code="unreadable", reason="no")
+
+
+def decoders() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name == "ercpseg-decode"]
+
+
+def test_every_item_is_written_or_refused(predictor: Predictor) -> None:
+    sink, progress = Collected(), Counter()
+    items = [*frames(2), REFUSED, *frames(5)[2:], REFUSED]
+    predict_frames(predictor, items, sink, total=7, progress=progress)
+    assert [name for name, _ in sink.written] == [f"f{i}" for i in range(5)]
+    for (_, bitmask), given in zip(sink.written, frames(), strict=True):
+        assert np.array_equal(bitmask, predictor.predict(given).bitmask)
+    assert sink.refused == [REFUSED, REFUSED]
+    assert (progress.n, progress.total) == (7, 7)
+    assert decoders() == []
+
+
+def test_nothing_to_predict(predictor: Predictor) -> None:
+    sink = Collected()
+    digest = predict_frames(predictor, [], sink, total=0)
+    assert not sink.written
+    assert digest == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of nothing
+
+
+def test_the_digest_is_that_of_the_pixels_read(predictor: Predictor) -> None:
+    def digest(items: list[Any]) -> str:
+        return predict_frames(predictor, items, Collected(), total=len(items))
+
+    first = digest(frames())
+    assert digest(frames()) == first
+    changed = frames()
+    changed[2].pixels[3, 4] ^= 1
+    assert digest(changed) != first
+    assert digest(frames()[::-1]) != first
+    renamed = [Frame(name="g0", pixels=frames()[0].pixels, bits=8), *frames()[1:]]
+    assert digest(renamed) != first
+    turned = [Frame(name="f0", pixels=frames(1)[0].pixels.reshape(50, 40), bits=8), *frames()[1:]]
+    assert digest(turned) != first
+
+
+def test_a_frame_too_large_for_the_memory_is_refused_and_the_run_goes_on(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Predictor.predict
+
+    def limited(self: Predictor, frame: Any) -> Any:
+        if frame.name == "f1":
+            raise ResourceError("out of memory")
+        return real(self, frame)
+
+    monkeypatch.setattr(Predictor, "predict", limited)
+    sink, progress = Collected(), Counter()
+    predict_frames(predictor, frames(3), sink, total=3, progress=progress)
+    assert [name for name, _ in sink.written] == ["f0", "f2"]
+    (refused,) = sink.refused
+    assert (refused.frame, refused.status, refused.code) == ("f1", "refused", "too-large")
+    assert refused.reason is not None
+    assert "40x51" in refused.reason
+    assert progress.n == 3
+
+
+def test_a_sink_that_fails_ends_the_run_and_the_thread(predictor: Predictor) -> None:
+    class Full(Collected):
+        def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
+            raise StorageError("disk full")
+
+    with pytest.raises(StorageError, match="disk full"):
+        predict_frames(predictor, frames(), Full(), total=5)
+    assert decoders() == []
+
+
+# -- ahead -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 5, 50])
+def test_ahead_keeps_everything_in_order(n: int) -> None:
+    assert list(ahead(range(n))) == list(range(n))
+    assert decoders() == []
+
+
+def test_ahead_hands_on_none() -> None:
+    assert list(ahead([None, 1, None])) == [None, 1, None]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt(), MemoryError()])
+def test_ahead_raises_what_its_thread_met_after_what_came_before(error: BaseException) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise error
+
+    received = []
+    with pytest.raises(type(error)) as caught:
+        for item in ahead(items()):
+            received.append(item)
+    assert caught.value is error
+    assert received == [1, 2]
+    assert decoders() == []
+
+
+def test_ahead_works_ahead_but_not_far() -> None:
+    made = []
+
+    def items() -> Iterator[int]:
+        for i in range(100):
+            made.append(i)
+            yield i
+
+    results = ahead(items(), depth=3)
+    assert next(results) == 0
+    deadline = time.monotonic() + 5
+    while len(made) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)
+    # one given out, three waiting, one in the hand of the thread
+    assert len(made) == 5
+    results.close()
+    assert decoders() == []
+    assert len(made) <= 6
+
+
+def test_ahead_stops_when_the_consumer_does() -> None:
+    def endless() -> Iterator[int]:
+        i = 0
+        while True:
+            i += 1
+            yield i
+
+    with pytest.raises(KeyError):
+        for item in ahead(endless()):
+            if item == 3:
+                raise KeyError
+    import gc
+
+    gc.collect()
+    assert decoders() == []
+
+
+def test_ahead_starts_no_thread_before_it_is_asked() -> None:
+    results = ahead(range(3))
+    assert decoders() == []
+    results.close()
