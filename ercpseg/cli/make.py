@@ -55,6 +55,6 @@ def demo(
     result = run(out, size, seed=seed, progress=ConsoleProgress())
     print_scores(result.scores)
     table(["stage", "time"], [[t.stage, duration(t.seconds)] for t in result.timings])
-    for name in ("data", "workspace", "predictions"):
+    for name in ("data", "workspace", "predictions", "picture.png"):
         say(f"wrote {out / name}")
     say(f"Synthetic frames throughout. Open {result.report}")

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, ClassVar, Self
+import math
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ercpseg.errors import DocumentError
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("Input should be a finite number")
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        _finite(item)
+    return value
+
+
+Plain = Annotated[Any, AfterValidator(_finite)]
+"""Any plain value; the numbers in it are finite (pydantic does not look into ``Any``, and would write NaN as null)."""
 
 
 class Part(BaseModel):

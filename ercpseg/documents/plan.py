@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError
 
-from ercpseg.documents.base import Document, Part
+from ercpseg.documents.base import Document, Part, Plain
 from ercpseg.errors import DocumentError
 from ercpseg.structures import StructureSet
 
@@ -149,11 +149,11 @@ class Decision(Part):
     """One value with its reason."""
 
     key: str = Field(description="section.field of the plan")
-    value: Any
+    value: Plain
     rule: str = Field(description="for example R6; 'pin' when a person decided")
     by: Literal["rule", "recipe", "user"]
     because: str = Field(description="the reason in one sentence with the numbers that decided")
-    inputs: dict[str, Any] = Field(
+    inputs: dict[str, Plain] = Field(
         default_factory=dict, description="fingerprint quantities and earlier decisions read"
     )
     source: str = Field(description="paper, code fact or judgement behind the rule")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from ercpseg.documents.base import Document, Part
+from ercpseg.documents.base import Document, Part, Plain
 
 
 class Claim(Part):
@@ -31,7 +31,7 @@ class Recipe(Document):
     extends: str | None = None
     cites: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
-    set: dict[str, Any] = Field(default_factory=dict)
+    set: dict[str, Plain] = Field(default_factory=dict)
     deviations: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 

@@ -33,12 +33,17 @@ def predict_frames(
 ) -> str:
     """Predict every frame, pass every result and every refusal to ``sink``; returns a SHA-256 over all pixels read.
 
+    ``total`` is the number of files: progress counts those, since frames inside them are only known when they are read.
     A frame that is too large for the memory is refused and the run goes on.
     """
     stream = predictor.stream()
     digest = hashlib.sha256()
+    source: str | None = None
     with progress.task("Predicting", total) as task:
         for item in ahead(items):
+            if source not in (None, item.source):
+                task.advance()
+            source = item.source
             if isinstance(item, FrameRecord):
                 sink.refuse(item)
             else:
@@ -49,9 +54,9 @@ def predict_frames(
                         sink.write(result.frame, result.bitmask, 1000 * result.seconds)
                 except ResourceError:
                     sink.refuse(_too_large(item))
-            task.advance()
         for result in stream.flush():
             sink.write(result.frame, result.bitmask, 1000 * result.seconds)
+        task.advance(0 if source is None else 1)
     return digest.hexdigest()
 
 

@@ -101,8 +101,29 @@ def demo(folder: Path, size: DemoSize = DemoSize(), *, seed: int = 0, progress: 
         notes=("Trained and tested on synthetic frames of different patients.",),
         synthetic=True,
     )
+    _picture(folder)
     page = report(planned.dataset.name, folder / "report.html", given, workspace=space, progress=progress)
     return Demo(folder, page, scores, tuple(watch.timings))
+
+
+def _picture(folder: Path) -> None:
+    """``picture.png``: the median frame of three structures, as predicted, side by side."""
+    import numpy as np
+
+    from ercpseg.pipeline.report import METRIC_SHOWN, read_scores
+    from ercpseg.reporting.select import best_median_worst
+    from ercpseg.storage import images
+
+    _, rows = read_scores(folder / "predictions")
+    frames = []
+    for structure in ("guidewire", "cbd", "stone"):
+        chosen = best_median_worst(rows, structure, METRIC_SHOWN.get(structure, "dice"))
+        name = chosen.get("median", chosen.get("best"))
+        if name is not None and name not in frames:
+            frames.append(name)
+    if frames:
+        overlays = [images.read_png(folder / "predictions" / "overlays" / f"{name}.png") for name in frames]
+        images.write_png(folder / "picture.png", np.concatenate(overlays, axis=1))
 
 
 def _clear(folder: Path) -> None:

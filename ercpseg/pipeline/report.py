@@ -56,7 +56,7 @@ def report(
     """
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
     planned = load_planned(space, dataset)
-    scores, rows = _scores(given.predictions)
+    scores, rows = read_scores(given.predictions)
     overlays: dict[str, tuple[Illustration, ...]] = {}
     figures: tuple[Illustration, ...] = ()
     if scores and given.predictions and given.reference:
@@ -88,7 +88,8 @@ def report(
     return output
 
 
-def _scores(predictions: Path | None) -> tuple[Scores | None, list[FrameScore]]:
+def read_scores(predictions: Path | None) -> tuple[Scores | None, list[FrameScore]]:
+    """What ``evaluate`` wrote beside the predictions: all scores, and those per frame."""
     if predictions is None:
         return None, []
     if not (predictions / "scores.json").exists():

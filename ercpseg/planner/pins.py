@@ -88,6 +88,8 @@ def check_value(key: str, value: Any, structures: tuple[str, ...], *, by_user: b
         raise kind(f"{str(value)[:64]!r} cannot be {key}", where=where, expected=error.errors()[0]["msg"]) from error
     if key == "network.name" and value not in NETWORKS:
         raise kind(f"no network is called {str(value)[:64]!r}", where=where, expected=" or ".join(NETWORKS))
+    if key in ("patch.size_px", "patch.tile_px") and min(value) < 1:
+        raise kind(f"{list(value)} cannot be {key}", where=where, expected="sides of at least 1 px")
     if key == "heads.structures" and tuple(value) != structures:
         raise kind("structures are the dataset's and stand for bits", where=where, expected=", ".join(structures))
     if key == "heads.parents" and not set(value) <= set(StructureSet(structures).parents):

@@ -118,7 +118,7 @@ def working_size(context: Context) -> Advice:
     From: the 10th percentile w₁₀ of the local width of thin structures, the frames' longer side, the time there is.
     Because: a thin structure needs 3 px to be seen and 2 px at least (sampling theorem); s = min(1, max(3/w₁₀,
     512/side)), and s = min(2/w₁₀, 1.5) where w₁₀ < 2 px already. Without thin structures 512 px suffice. Where the time
-    allows fewer than 400 steps of a frame's worth of pixels, the size shrinks towards 2 px and 256 px.
+    allows fewer than 400 steps of four windows half as long as the frame, the size shrinks towards 2 px and 256 px.
     Source: Light U-Net at 256² misses wires that FRA-Net at 512² finds; Nyquist; the time rule is judgement [E1/E3/J]
     """
     side = context.fingerprint.reference_long_side_px
@@ -181,7 +181,7 @@ def _affordable(context: Context, wanted_px: int, thin_width_px: float | None) -
 
 
 def _steps(context: Context, long_side_px: int) -> int | None:
-    """Training steps of a frame's worth of pixels that the time allows at this working side."""
+    """Training steps of four windows, about a frame's worth of pixels, that the time allows at this working side."""
     name = context["network.name"]
     working = largest_working_size(parse_shapes(context.fingerprint.shapes), long_side_px)
     features = features_for(name, min(working))

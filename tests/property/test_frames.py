@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from hypothesis import given, settings
@@ -115,7 +117,7 @@ def test_tiles_cover_everything(length: int, patch: int, step: float) -> None:
         assert starts == [0]
     else:
         assert starts[-1] == length - patch
-        for a, b in zip(starts, starts[1:], strict=False):
+        for a, b in pairwise(starts):
             assert b - a <= min(patch, patch * step + 1), "no gap, and no step too wide but for the rounding"
 
 

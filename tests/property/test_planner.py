@@ -15,6 +15,7 @@ from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.plan import FoldValues, Plan
 from ercpseg.fingerprint.collect import fingerprint_dataset
+from ercpseg.networks import divisor
 from ercpseg.planner.budget import Budget
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
@@ -71,15 +72,31 @@ def plan_for(f: Fingerprint, budget: Budget) -> Plan:
 def test_any_data_give_a_plan_that_fits_together(f: Fingerprint, budget: Budget) -> None:
     values = plan_for(f, budget).values
     side = values.preparation.working_long_side_px
-    if values.patch.whole_frame:
-        for h, w in parse_shapes(f.shapes):
-            scale = side / max(h, w)
-            assert round(h * scale) <= values.patch.size_px[0]
-            assert round(w * scale) <= values.patch.size_px[1]
+    patch, tile = values.patch.size_px, values.patch.tile_px
+    fitting = [round(n * side / max(s)) <= t for s in parse_shapes(f.shapes) for n, t in zip(s, tile, strict=True)]
+    assert values.patch.whole_frame == all(fitting)
+    assert values.patch.whole_frame or budget.device != "cpu" or side > 1024
+    assert all(p <= t for p, t in zip(patch, tile, strict=True))
+    assert patch == tile or (budget.device == "cpu" and values.patch.batch_size >= 4)
+    assert all(n % divisor(values.network.name, values.network.features) == 0 for n in (*patch, *tile))
     assert all(1 <= a <= 10 for a in values.loss.focal_alpha.values())
     assert values.loss.level_weights[0] == 1
     assert abs(sum(values.sampling.structure_share.values()) - 1) < 1e-5
     assert values.patch.batch_size >= 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(fingerprints(), budgets, st.integers(1, 20), st.integers(1, 20), st.booleans())
+def test_a_patch_never_reaches_beyond_its_tile(f: Fingerprint, budget: Budget, y: int, x: int, pin_tile: bool) -> None:
+    free = plan_for(f, budget).values
+    step = divisor(free.network.name, free.network.features)
+    size = [y * step, x * step]
+    pins = {"patch.tile_px" if pin_tile else "patch.size_px": size}
+    patch = make_plan(f, load_recipe("auto"), budget, steady, pins).values.patch
+    assert patch.tile_px == tuple(size)
+    assert all(p <= t for p, t in zip(patch.size_px, patch.tile_px, strict=True))
+    if not pin_tile:
+        assert patch.size_px == patch.tile_px
 
 
 def without_names(plan: Plan, names: dict[str, str]) -> Any:

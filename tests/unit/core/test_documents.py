@@ -10,6 +10,8 @@ import pytest
 from pydantic import Field, ValidationError
 
 from ercpseg.documents.base import Document, Part
+from ercpseg.documents.plan import Decision
+from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError
 from tests.unit.core.plans import plan_of, sections, tiny_plan
 
@@ -84,6 +86,17 @@ def test_only_finite_numbers(number: float) -> None:
         Example.parse({**GOOD, "table": {"a": number}})
 
 
+@pytest.mark.parametrize("value", [math.nan, [1.0, math.inf], {"a": [{"b": -math.inf}]}])
+def test_only_finite_numbers_where_any_value_may_stand(value: object) -> None:
+    """They would be written as null, so that another document would come back."""
+    recipe = {"schema": "ercpseg.recipe/1", "name": "a", "title": "b"}
+    with pytest.raises(DocumentError, match=r"set\.x: .*finite"):
+        Recipe.parse({**recipe, "set": {"x": value}})
+    with pytest.raises(ValidationError, match="finite"):
+        Decision(key="a.b", value=value, rule="pin", by="user", because="x", source="x")
+    assert Recipe.parse({**recipe, "set": {"x": [1, 2.5, None, {"y": "nan"}]}}).pins["x"][3] == {"y": "nan"}
+
+
 def test_equal_documents_give_equal_text_and_hash() -> None:
     turned = dict(reversed(GOOD.items())) | {"table": {"a": 2.0, "b": 1.5}}
     a, b = Example.parse(GOOD), Example.parse(turned)
@@ -139,7 +152,7 @@ def test_a_second_decision_on_the_same_value_is_refused() -> None:
         ("network.deep_supervision", -1),
         ("patch.size_px", [64]),
         ("schedule.epochs", 1.5),
-        ("optimiser.learning_rate", math.nan),
+        ("optimiser.learning_rate", "fast"),
     ],
 )
 def test_values_out_of_range_are_refused_with_their_key(key: str, value: object) -> None:

@@ -138,11 +138,20 @@ def test_the_result_has_the_working_size(side: int) -> None:
     assert max(geometry.working) == side
 
 
-def test_shrinking_is_antialiased_and_keeps_the_mean() -> None:
-    # a checkerboard of 0 and 200 has no content at half size but its mean, which is 0 after the z-score
-    pixels = (np.indices((64, 64)).sum(0) % 2 * 200).astype(np.uint8)
+@pytest.mark.parametrize("period", [2, 3])
+def test_shrinking_is_antialiased_and_keeps_the_mean(period: int) -> None:
+    # stripes too fine for a quarter of the size: nothing remains but their mean, which is 0 after the z-score
+    pixels = (np.indices((96, 96))[1] % period == 0).astype(np.uint8) * 200
+    image, _ = prepare(pixels, values(24))
+    assert np.abs(image[0, :, 2:-2]).max() < 0.1
+
+
+def test_shrinking_averages_noise() -> None:
+    # 16 independent pixels per pixel: sd 1/4 for a box, more for a kernel with negative lobes, 0.7 without averaging
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128), dtype=np.uint8)
     image, _ = prepare(pixels, values(32))
-    assert np.abs(image[0, 2:-2, 2:-2]).max() < 0.1
+    assert 0.2 < image.std() < 0.4
+    assert abs(image.mean()) < 0.02
 
 
 def test_pixels_stay_where_they_are() -> None:

@@ -59,7 +59,7 @@ def test_the_divisor_is_needed(name: str) -> None:
     values = NetworkValues(name=name, features=(4, 6, 8), deep_supervision=0)
     network = build_network(values, heads=1).eval()
     step = divisor(name, values.features)
-    with pytest.raises(RuntimeError, match="[Ss]ize"), torch.inference_mode():
+    with pytest.raises(RuntimeError, match=r"[Ss]ize"), torch.inference_mode():
         result = network(torch.rand(1, 1, 2 * step - 1, 2 * step))
         if result.shape[2] != 2 * step - 1:
             raise RuntimeError("Sizes differ")

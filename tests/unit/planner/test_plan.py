@@ -56,7 +56,7 @@ def test_rules_below_a_pin_see_it() -> None:
     plan = make_plan(ercp_like(), recipe(network__name="unet"), CPU)
     assert plan.values.network.features[0] == 32
     small = make_plan(ercp_like(), load_recipe("auto"), CPU, None, {"preparation.working_long_side_px": 256})
-    assert small.values.patch.size_px == (256, 256)
+    assert (small.values.patch.size_px, small.values.patch.tile_px) == ((192, 192), (256, 256))
     tiled = make_plan(ercp_like(), load_recipe("auto"), CPU, None, {"patch.size_px": [256, 256]})
     assert not tiled.values.patch.whole_frame
 
@@ -87,6 +87,9 @@ def test_a_users_whole_value_replaces_a_recipes_entry() -> None:
         ("optimiser.learning_rate", "1e-3", "1.0e-3"),
         ("patch.size_px", [500, 500], "multiples of 64"),
         ("patch.size_px", "abc", "tuple"),
+        ("patch.size_px", [0, 64], "at least 1 px"),
+        ("patch.tile_px", [-64, 64], "at least 1 px"),
+        ("patch.tile_px", [600, 600], "patch.tile_px: .* multiples of 64"),
         ("postprocess.threshold.liver", 0.5, "endoscope"),
         ("patch.batch_size.x", 1, "has no entry"),
         ("network.deep_supervision", 0, "deep_supervision"),

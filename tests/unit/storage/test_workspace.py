@@ -67,9 +67,10 @@ def test_the_environment_is_restored(fails: bool, tmp_path: Path, monkeypatch: p
     before = dict(os.environ)
     try:
         with Workspace(tmp_path).nnunet_environment(processes=0):
-            assert os.environ["nnUNet_raw"] == str(tmp_path.resolve() / "nnunet/raw")
-            assert os.environ["nnUNet_results"] == str(tmp_path.resolve() / "nnunet/results")
-            assert os.environ["nnUNet_n_proc_DA"] == "1"
+            inside = dict(os.environ)
+            assert inside["nnUNet_raw"] == str(tmp_path.resolve() / "nnunet/raw")
+            assert inside["nnUNet_results"] == str(tmp_path.resolve() / "nnunet/results")
+            assert inside["nnUNet_n_proc_DA"] == "1"
             if fails:
                 raise KeyError("inside")
     except KeyError:

@@ -1,0 +1,58 @@
+"""Benchmarks: ``python -m tests.benchmarks [NAME …] [--write]``.
+
+Each returns a Markdown section; ``--write`` puts it into ``docs/benchmarks.md`` between its markers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.benchmarks import cli, demo, planning, real
+from tests.benchmarks.machine import machine
+
+BENCHMARKS = {
+    "cli": cli.run_benchmark,
+    "planning": planning.run_benchmark,
+    "demo": demo.run_benchmark,
+    "xca": real.xca,
+    "cxr": real.cxr,
+    "ercp-frames": real.ercp_frames,
+}
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Every table is written by the command above it. Times are wall seconds on the machine named; ratios compare both sides in
+one run. Results on synthetic frames say that the program works, nothing about patients.
+"""
+
+
+def section(name: str, body: str) -> str:
+    """A section with its markers, command, date and machine."""
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    return (
+        f"<!-- begin {name} -->\n{body.strip()}\n\n"
+        f"Command: `python -m tests.benchmarks {name} --write`. {date}, {machine()}.\n<!-- end {name} -->\n"
+    )
+
+
+def main() -> None:
+    """Run the benchmarks that are named, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], default=list(BENCHMARKS))
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        text = section(name, BENCHMARKS[name]())
+        sys.stdout.write(text + "\n")
+        if arguments.write:
+            page = PAGE.read_text() if PAGE.exists() else HEAD
+            pattern = re.compile(rf"<!-- begin {name} -->.*<!-- end {name} -->\n", re.DOTALL)
+            PAGE.write_text(pattern.sub(lambda _, t=text: t, page) if pattern.search(page) else f"{page}\n{text}")
+
+
+if __name__ == "__main__":
+    main()
