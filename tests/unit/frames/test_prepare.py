@@ -190,7 +190,7 @@ def test_thin_at_half_size_is_any_of_four() -> None:
         assert np.array_equal((result & bit) > 0, blocks)
 
 
-@pytest.mark.parametrize("column", range(0, 1000, 37))
+@pytest.mark.parametrize("column", [0, 250, *range(496, 504), 999])  # in the middle samples lie beside the wire
 def test_a_wire_survives_where_only_one_side_shrinks(column: int) -> None:
     """101 × 1000 at a long side of 999 is 101 × 999: the height does not change, the width does."""
     geometry = working_geometry((101, 1000), 999)
