@@ -49,7 +49,15 @@ def to_markdown(plan: Plan) -> str:
 
 def rules_markdown() -> str:
     """The reference page of the rules, from their docstrings."""
-    lines = ["# Rules of the planner", "", "Generated from the rule table, in its order.", ""]
+    lines = [
+        "# Rules of the planner",
+        "",
+        "In the order of the table: a rule sees the fingerprint, the budget, what people",
+    ]
+    lines += [
+        "pinned, and what stands above it. Evidence: E1 fluoroscopy, E2 another domain or a fact of code, E3 derived,"
+    ]
+    lines += ["J judgement.", ""]
     for rule in RULES:
         text = rule.text
         lines += [f"## {text.number}: {text.subject}", ""]

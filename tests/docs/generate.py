@@ -83,7 +83,9 @@ def parameters(function: Callable[..., Any] | None) -> tuple[list[Parameter], li
         if isinstance(info, ArgumentInfo):
             arguments.append((info.metavar or name.upper(), annotation, info, parameter.default))
         elif isinstance(info, OptionInfo):
-            names = info.param_decls or (f"--{name.strip('_').replace('_', '-')}",)
+            # Inside Annotated typer keeps the first name where the default would stand.
+            said = [str(d) for d in (info.default, *(info.param_decls or ())) if str(d).startswith("-")]
+            names = said or [f"--{name.strip('_').replace('_', '-')}"]
             options.append((", ".join(names), annotation, info, parameter.default))
     return arguments, options
 

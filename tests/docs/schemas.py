@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -20,6 +21,7 @@ from tests.docs.markdown import anchor, prose, table
 from tests.docs.words import FILES, WORDS
 
 PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null", Any: "any"}
+_RULE = re.compile(r"\s*\(R\d+\)$")
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 SECTIONS: dict[Any, str] = {info.annotation: name for name, info in PlanValues.model_fields.items()}
 """Model of a section of the plan → its name."""
@@ -59,14 +61,20 @@ def parts(document: type[Document]) -> list[type[Part]]:
     inside = [m for m in vars(inspect.getmodule(document)).values() if _is_part(m)]
     inside = [m for m in inside if m.__module__ == document.__module__]
     if sum(issubclass(m, Document) for m in inside) == 1:
-        found += [m for top in inside for m in (top, *_reachable(top))]
+        below = {m for part in inside for m in _reachable(part)}
+        found += [m for top in inside if top not in below for m in (top, *_reachable(top))]
     return [m for m in dict.fromkeys(found) if m is not document]
+
+
+def description(info: FieldInfo) -> str:
+    """What a field says of itself, without its rule, which has a column."""
+    return _RULE.sub("", info.description or "")
 
 
 def meaning(model: type[Part], name: str, info: FieldInfo) -> str:
     """What a field means: its own description, else the word that every document uses in this sense."""
-    if info.description:
-        return info.description
+    if description(info):
+        return description(info)
     if name == "schema_":
         return f"always `{getattr(model, 'SCHEMA', '')}`"
     return WORDS.get(f"{model.__name__}.{name}") or WORDS.get(name, "")
@@ -123,7 +131,7 @@ def _default(info: FieldInfo) -> str:
     value = info.get_default(call_default_factory=True)
     if value is None:
         return "null"
-    return "empty" if value in ((), {}, []) else f"`{value}`"
+    return "empty" if value in ((), {}, []) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _type(info: FieldInfo) -> str:
@@ -136,6 +144,8 @@ def type_text(annotation: Any) -> str:
 
     >>> type_text(tuple[int, int]), type_text(dict[str, float | None])
     ('[whole number, whole number]', 'map of text to (number or null)')
+    >>> type_text(tuple[int, ...]), type_text(dict[str, tuple[float | None, ...]])
+    ('list of whole numbers', 'map of text to list of (number or null)')
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -147,7 +157,7 @@ def type_text(annotation: Any) -> str:
     if origin is dict:
         return f"map of {_inner(arguments[0])} to {_inner(arguments[1])}"
     if origin is tuple and arguments[1:] == (...,):
-        return f"list of {_inner(arguments[0])}"
+        return f"list of {_inner(arguments[0])}{'s' if arguments[0] in (int, float) else ''}"
     if origin is tuple:
         return f"[{', '.join(type_text(argument) for argument in arguments)}]"
     return f"[{annotation.__name__}](#{anchor(_heading(annotation))})" if _is_part(annotation) else PLAIN[annotation]
@@ -155,4 +165,4 @@ def type_text(annotation: Any) -> str:
 
 def _inner(annotation: Any) -> str:
     text = type_text(annotation)
-    return f"({text})" if " or " in text and annotation is not bool else text
+    return f"({text})" if get_origin(annotation) in (Union, types.UnionType, Literal) else text

@@ -12,7 +12,7 @@ from ercpseg.documents.base import Document
 from ercpseg.documents.plan import PlanValues
 from tests.docs.generate import FOLDER, cli_markdown, pages, parameters
 from tests.docs.markdown import anchor
-from tests.docs.schemas import documents, meaning, parts
+from tests.docs.schemas import description, documents, meaning, parts
 from tests.docs.words import FILES, WORDS
 
 PAGES = pages()
@@ -56,7 +56,7 @@ def test_every_field_has_a_meaning() -> None:
 
 
 def test_no_word_is_left_over() -> None:
-    undescribed = {(m.__name__, name) for m in MODELS for name, info in m.model_fields.items() if not info.description}
+    undescribed = {(m.__name__, name) for m in MODELS for name, info in m.model_fields.items() if not description(info)}
     used = {f"{model}.{name}" if f"{model}.{name}" in WORDS else name for model, name in undescribed}
     assert set(WORDS) - used == set()
     assert set(FILES) == {document.SCHEMA for document in documents()}
