@@ -27,7 +27,8 @@ def _planned(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from ercpseg.storage.workspace import Workspace
 
     root = tmp_path_factory.mktemp("workspace") / "w"
-    options = PlanOptions(time_budget_s=2, device="cpu", overrides=(*TINY, ("schedule.time_budget_s", None), ("schedule.epochs", 2)))
+    overrides = (*TINY, ("schedule.time_budget_s", None), ("schedule.epochs", 2))
+    options = PlanOptions(time_budget_s=2, device="cpu", overrides=overrides)
     plan(tiny_folder, workspace=Workspace(root), options=options)
     return root
 

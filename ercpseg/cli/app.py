@@ -16,7 +16,8 @@ HELP = """Self-configuring segmentation of ERCP X-ray fluoroscopy: endoscope, gu
 
 Three commands do the job:
 
-  ercpseg plan-and-preprocess DATASET    look at the data, decide everything, say why
+\b
+  ercpseg plan-and-preprocess DATASET    look at the data, decide, say why
   ercpseg train DATASET FOLD             train one fold of the plan
   ercpseg predict INPUT OUTPUT --model DATASET
 

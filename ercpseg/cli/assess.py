@@ -12,7 +12,9 @@ from ercpseg.cli.options import WorkspaceOption
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="A predict output, or a folder with masks/<structure>/.")],
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PREDICTIONS", help="A predict output, or a folder with masks/<structure>/.")
+    ],
     reference: Annotated[
         Path, typer.Argument(help="The truth: a dataset folder, or a folder with masks/<structure>/.")
     ],
@@ -31,8 +33,8 @@ def evaluate(
 
 
 def report(
-    dataset: Annotated[str, typer.Argument(help="Name of a planned dataset.")],
-    output: Annotated[Path, typer.Argument(help="The HTML file to write.")] = Path("report.html"),
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of a planned dataset.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="The HTML file to write.")] = Path("report.html"),
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="An evaluated predict output, for scores and pictures.")
     ] = None,

@@ -12,8 +12,10 @@ from ercpseg.errors import UsageError
 
 
 def train(
-    dataset: Annotated[str, typer.Argument(help="Name of a planned dataset.")],
-    fold: Annotated[str, typer.Argument(help="0 to k-1, or all (train on everything, validate on the same).")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of a planned dataset.")],
+    fold: Annotated[
+        str, typer.Argument(metavar="FOLD", help="0 to k-1, or all (train on everything, validate on the same).")
+    ],
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Train so many epochs, whatever the time.", min=1)
     ] = None,

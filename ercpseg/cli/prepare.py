@@ -12,7 +12,9 @@ from ercpseg.cli.options import DeviceOption, TimeBudgetOption, WorkspaceOption,
 
 
 def plan_and_preprocess(
-    dataset: Annotated[str, typer.Argument(help="A folder with images and masks, or a name the workspace knows.")],
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="A folder with images and masks, or a name the workspace knows.")
+    ],
     recipe: Annotated[
         str, typer.Option("--recipe", help="Name of a recipe (see ercpseg plans) or a YAML file.")
     ] = "auto",

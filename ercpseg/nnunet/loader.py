@@ -102,8 +102,11 @@ class ErcpLoader(nnUNetDataLoader):
         centred = [(n - p) // 2 for n, p in zip(shape, size, strict=True)]
         if not self.random and all(n <= p for n, p in zip(shape, size, strict=True)):
             return centred[0], centred[1]
-        low = [min(0, n - p) for n, p in zip(shape, size, strict=True)]
-        high = [max(0, n - p) for n, p in zip(shape, size, strict=True)]
+        # What is cut beyond the patch is dropped again after the spatial transform, so it may lie outside the frame;
+        # otherwise the border of the frame would hardly ever be seen.
+        beyond = [(p - q) // 2 for p, q in zip(size, self.patch, strict=True)]
+        low = [min(-m, n - p) for n, p, m in zip(shape, size, beyond, strict=True)]
+        high = [max(0, n - p + m) for n, p, m in zip(shape, size, beyond, strict=True)]
         if structure and any(n > p for n, p in zip(shape, size, strict=True)):
             pixels = np.flatnonzero(bitmask & self.bits[structure])
             if len(pixels):

@@ -97,6 +97,26 @@ def test_the_oversampled_slots_show_the_rare_structure(workspace) -> None:
     assert any(keys[0] not in with_stone for keys in batches)
 
 
+def test_windows_reach_every_part_of_the_frame(workspace) -> None:
+    """Windows are cut a quarter larger than the patch; what is beyond the patch may lie outside the frame.
+
+    Frames are 1000 long, windows 400, patches 320: corners from -40 to 640, so patches begin between 0 and 680.
+    """
+    source = loader(workspace)
+    patch = source.values.patch.model_copy(update={"size_px": (320, 320), "tile_px": (1024, 1024)})
+    source.values, source.patch = source.values.model_copy(update={"patch": patch}), (320, 320)
+    rng, empty = np.random.default_rng(0), np.zeros((1000, 1000), np.int16)
+    corners = np.array([source._corner(empty, (400, 400), None, rng) for _ in range(4000)])
+    assert corners.min() == -40
+    assert corners.max() == 640
+    # a structure in the very corner is inside every patch that is drawn for it
+    empty[0, 999] = source.bits["stone"]
+    for _ in range(200):
+        y, x = source._corner(empty, (400, 400), "stone", rng)
+        assert y + 40 <= 0 <= y + 359
+        assert x + 40 <= 999 <= x + 359
+
+
 def test_batches_drawn_ahead_are_the_same_and_errors_come_through(workspace) -> None:
     from ercpseg.nnunet.loader import Ahead
 

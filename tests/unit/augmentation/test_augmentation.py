@@ -226,6 +226,35 @@ def test_rotation_and_scale_keep_to_their_ranges() -> None:
     assert max(areas) > 1.2
 
 
+def test_angles_are_degrees() -> None:
+    pipeline = training_transforms(still(rotation_deg=10.0), HEADS, (64, 64))
+    bar = torch.zeros(1, 64, 64, dtype=torch.int16)
+    bar[:, 30:34, 8:56] = 1
+    angles = []
+    for seed in range(40):
+        seeded(seed)
+        after = pipeline(image=torch.zeros(1, 64, 64), segmentation=bar.clone())["segmentation"][0]
+        y, x = np.nonzero(after.numpy())
+        angles.append(float(np.degrees(np.arctan(np.polyfit(x, y, 1)[0]))))
+    assert max(np.abs(angles)) < 10.5
+    assert max(angles) > 6
+    assert min(angles) < -6
+
+
+def test_a_wire_of_one_pixel_keeps_its_pixels() -> None:
+    """Nearest neighbour keeps them all on average; interpolation loses a diagonal wire where two pixels tie with none."""
+    pipeline = training_transforms(still(rotation_deg=15.0), HEADS, (64, 64))
+    wire = torch.zeros(1, 64, 64, dtype=torch.int16)
+    wire[0, torch.arange(12, 52), torch.arange(12, 52)] = 2
+    kept = []
+    for seed in range(40):
+        seeded(seed)
+        after = pipeline(image=torch.zeros(1, 64, 64), segmentation=wire.clone())["segmentation"][1]
+        kept.append(float(after.sum() / 40))
+    assert 0.93 < np.mean(kept) < 1.07
+    assert min(kept) > 0.8
+
+
 def deviations(values: AugmentationValues, draws: int = 60) -> list[float]:
     pipeline = training_transforms(values, HEADS, PATCH)
     result = []

@@ -277,6 +277,13 @@ def test_half_precision_outputs() -> None:
         assert result.item() == pytest.approx(expected, rel=2e-2)
 
 
+def test_half_precision_does_not_overflow() -> None:
+    """float16 ends at 65,504; a frame has more pixels."""
+    logits = torch.full((1, 3, 300, 300), 10.0, dtype=torch.float16)
+    result = compound(level_weights=(1.0,))(logits, torch.ones(1, 3, 300, 300, dtype=torch.bool))
+    assert result.item() == pytest.approx(0, abs=1e-3)
+
+
 def test_learning_makes_it_smaller() -> None:
     levels = [level.requires_grad_() for level in outputs(levels=2)]
     loss = compound()
