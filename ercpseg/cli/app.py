@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -58,37 +60,48 @@ def _root(
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; returns its exit code. ``--debug`` is taken anywhere."""
+    """Run one command; returns its exit code. ``--debug`` is taken anywhere; the exit codes stay the same with it."""
     debug = "--debug" in arguments
-    arguments = [a for a in arguments if a != "--debug"]
+    command = typer.main.get_command(app)
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
-    except Exception as error:
+        # Not app(...), which would turn Ctrl-C and a closed pipe into exit codes of its own.
+        with command.make_context("ercpseg", [a for a in arguments if a != "--debug"]) as context:
+            return int(command.invoke(context) or 0)
+    except typer.Exit as error:
+        return error.exit_code
+    except SystemExit:  # how rich takes it when nobody reads its output any more
+        return errors.EXIT_IO
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
-            raise
+            traceback.print_exception(error)
         return _code(error)
-    except KeyboardInterrupt:
-        fail("stopped; run the same command to go on")
-        return errors.EXIT_INTERRUPTED
 
 
-def _code(error: Exception) -> int:
+def _code(error: BaseException) -> int:
     """Say what went wrong in one line and choose the exit code."""
     if isinstance(error, errors.ErcpsegError):
         fail(error.message)
         return error.exit_code
-    if hasattr(error, "format_message"):  # a usage error of the command-line library
-        fail(f"{error.format_message()}; see ercpseg COMMAND --help")
+    if isinstance(error, KeyboardInterrupt):
+        fail("stopped; run the same command to go on")
+        return errors.EXIT_INTERRUPTED
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(str(error), err=True)
         return errors.EXIT_USAGE
-    if type(error).__name__ == "Exit":
-        return int(getattr(error, "exit_code", 0))
+    if hasattr(error, "format_message"):  # a usage error of the command-line library
+        where = getattr(getattr(error, "ctx", None), "command_path", "ercpseg")
+        fail(f"{error.format_message().rstrip('.')}; see {where} --help")
+        return errors.EXIT_USAGE
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         fail("out of memory; close other programs, lower --memory or use a smaller batch")
         return errors.EXIT_RESOURCE
+    if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        fail("a path that was given is too long or leads back to itself; give another")
+        return errors.EXIT_USAGE
     if isinstance(error, OSError):
-        fail(
-            f"input or output failed: {error.strerror or type(error).__name__}; check space and permissions, then run again"
-        )
+        where = f" (at {error.filename})" if error.filename else ""
+        what = f"input or output failed: {error.strerror or type(error).__name__}{where}"
+        fail(f"{what}; check space and permissions, then run again")
         return errors.EXIT_IO
     fail(f"this should not happen: {type(error).__name__}; run again with --debug and report what it prints")
     return errors.EXIT_OUR_FAULT

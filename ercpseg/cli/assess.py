@@ -9,6 +9,7 @@ import typer
 
 from ercpseg.cli.console import ConsoleProgress, say, table
 from ercpseg.cli.options import WorkspaceOption
+from ercpseg.errors import UsageError
 
 
 def evaluate(
@@ -26,6 +27,9 @@ def evaluate(
     """
     from ercpseg.evaluation.run import evaluate as run
 
+    for folder, name in ((predictions, "PREDICTIONS"), (reference, "REFERENCE")):
+        if not folder.is_dir():
+            raise UsageError(f"there is no such folder for {name}", where=folder, expected="one that holds masks/")
     scores = run(predictions, reference, output=output, progress=ConsoleProgress())
     print_scores(scores)
     for file in ("scores.json", "scores.csv"):

@@ -137,5 +137,6 @@ def say(text: str) -> None:
 
 
 def fail(message: str) -> None:
-    """Print an error to standard error."""
-    err.print(f"[bold red]error:[/] {escape(message)}")
+    """Print an error to standard error, as one line whatever a file may be named."""
+    line = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(message.split()))
+    err.print(f"[bold red]error:[/] {escape(line)}")

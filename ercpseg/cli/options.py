@@ -10,6 +10,7 @@ import typer
 
 from ercpseg.errors import UsageError
 
+MAX_SECONDS = 366 * 24 * 3600
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
 
@@ -21,12 +22,13 @@ def parse_duration(text: str | None) -> float | None:
     """
     if text is None:
         return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)(min|[smh])", text)
-    if not parts or "".join(n + u for n, u in parts) != text.replace(" ", ""):
+    parts = re.findall(r"(\d{1,9}(?:\.\d+)?)(min|[smh])", text)
+    seconds = float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    if "".join(n + u for n, u in parts) != text.replace(" ", "") or not 0 < seconds <= MAX_SECONDS:
         raise UsageError(
             f"{text[:32]!r} is no duration", where="--time-budget", expected="for example 45s, 30m or 1h30m"
         )
-    return float(sum(float(number) * _UNITS[unit] for number, unit in parts))
+    return seconds
 
 
 WorkspaceOption = Annotated[

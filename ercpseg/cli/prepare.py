@@ -11,6 +11,9 @@ from ercpseg.cli.console import ConsoleProgress, say, table
 from ercpseg.cli.options import DeviceOption, TimeBudgetOption, WorkspaceOption, parse_duration
 
 
+MAX_MEMORY_GB = 1_000_000
+
+
 def plan_and_preprocess(
     dataset: Annotated[
         str, typer.Argument(metavar="DATASET", help="A folder with images and masks, or a name the workspace knows.")
@@ -40,6 +43,8 @@ def plan_and_preprocess(
     from ercpseg.pipeline.prepare import PlanOptions, plan
     from ercpseg.planner.explain import decision_rows
 
+    if memory is not None and not 0 < memory < MAX_MEMORY_GB:
+        raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
     options = PlanOptions(recipe, parse_duration(time_budget), memory, device, tuple(_pin(text) for text in set_ or []))
     planned = plan(dataset, name=name, workspace=workspace, options=options, progress=ConsoleProgress())
     data = planned.dataset
@@ -85,9 +90,18 @@ def _code(refused: int) -> int:
 
 
 def _pin(text: str) -> tuple[str, object]:
+    import json
+
     import yaml
 
     key, separator, value = text.partition("=")
     if not separator:
         raise errors.UsageError(f"{text[:64]!r} is no pin", where="--set", expected="section.key=value")
-    return key.strip(), yaml.safe_load(value)
+    try:
+        parsed = yaml.safe_load(value)
+        json.dumps(parsed, allow_nan=False)  # no dates, no infinities: a plan holds what JSON can hold
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise errors.UsageError(
+            f"{value[:64]!r} is no value", where=f"--set {key[:64]}", expected="a number, a word or a YAML list"
+        ) from error
+    return key.strip(), parsed

@@ -235,10 +235,10 @@ class ErcpTrainer(nnUNetTrainer):
         }
 
     def on_train_end(self) -> None:
-        """Write the final weights, then drop the checkpoints."""
+        """Write the final state and weights; the caller drops the checkpoints once the fold is validated."""
         metadata = {"epochs": self.current_epoch, "plan_sha256": self.plan.sha256, "fold": str(self.fold)}
+        self._save()
         save_arrays(self.run_folder / WEIGHTS_FILE, weights_of(self.network), metadata)
-        discard_states(self.run_folder)
 
     def save_checkpoint(self, filename: str) -> None:
         """nnU-Net's hook; the name is ignored, since our state has its own places."""

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ercpseg.errors import UsageError
+from ercpseg.errors import DataError, UsageError
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage.resources import resource_folder
+from ercpseg.storage.tables import read_table
 from ercpseg.storage.workspace import Workspace
 from ercpseg.version import __version__
+
+
+REASONS = 5
+"""How many of the reasons are told when no frame can be used."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,13 @@ def predict(
     """Segment every frame of a file or folder into ``output``; returns the writer's summary.
 
     ``model`` is a model folder or zip, the name of a dataset of the workspace, or of shipped weights.
+
+    Raises
+    ------
+    UsageError
+        when there is no such input or model, or ``output`` holds something else.
+    DataError
+        when no frame could be used; ``frames.csv`` is written all the same.
     """
     from ercpseg.export.folder import PredictionWriter
     from ercpseg.importers.frames import count_hint, iter_frames
@@ -64,7 +77,23 @@ def predict(
             "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
             "intended_use": predictor.card.intended_use,
         }
-        return writer.finish(run)
+        summary = writer.finish(run)
+    if not summary.used:
+        raise _nothing_usable(source, output)
+    return summary
+
+
+def _nothing_usable(source: Path, output: Path) -> DataError:
+    """What to say when no frame was predicted: the most frequent reasons."""
+    rows = read_table(output / "frames.csv")
+    reasons = Counter(f"{row['code']} ({row['reason']})" for row in rows)
+    text = "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(REASONS)) or "no file was found"
+    return DataError(
+        f"no usable frame in {len(rows)} found: {text}",
+        where=source,
+        expected="PNG, TIFF, JPEG, BMP or DICOM frames",
+        todo=f"every file is listed in {output / 'frames.csv'}",
+    )
 
 
 def locate_model(model: str | Path, workspace: Workspace) -> Path:
@@ -75,11 +104,11 @@ def locate_model(model: str | Path, workspace: Workspace) -> Path:
     UsageError
         when there is none; lists what there is.
     """
-    path = Path(model)
-    if path.exists():
-        return path
-    name = str(model)
+    path, name = Path(model), str(model)
     trained = [n for n in workspace.names() if (workspace.model_folder(n) / "model.json").exists()]
+    # The folder of the dataset itself may lie here under the dataset's name; it is not meant.
+    if name and path.exists() and not (name in trained and path.is_dir() and not (path / "model.json").exists()):
+        return path
     if name in trained:
         return workspace.model_folder(name)
     shipped = {p.name: p for p in sorted((resource_folder("plans").parent / "_models").glob("*")) if p.is_dir()}

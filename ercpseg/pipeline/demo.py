@@ -70,6 +70,12 @@ def demo(folder: Path, size: DemoSize = DemoSize(), *, seed: int = 0, progress: 
     UsageError
         when ``folder`` holds something that a demo did not make.
     """
+    _check_folder(folder)
+    with Workspace(folder).locked():  # of the demo as a whole: a second one must not clear what this one makes
+        return _demo(folder, size, seed, progress)
+
+
+def _demo(folder: Path, size: DemoSize, seed: int, progress: Progress) -> Demo:
     _clear(folder)
     watch = _Watch()
     space = Workspace(folder / "workspace")
@@ -126,12 +132,23 @@ def _picture(folder: Path) -> None:
         images.write_png(folder / "picture.png", np.concatenate(overlays, axis=1))
 
 
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("this is a file", where=folder, expected="a folder", todo="name another")
+    if folder.exists() and any(map(_foreign, folder.iterdir())) and not (folder / MARKER).exists():
+        raise UsageError("the folder is not empty", where=folder, todo="give the demo a folder of its own")
+
+
+def _foreign(entry: Path) -> bool:
+    return entry.name != MARKER and not entry.name.startswith(".lock")
+
+
 def _clear(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARKER).exists():
-            raise UsageError("the folder is not empty", where=folder, todo="give the demo a folder of its own")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    for entry in filter(_foreign, folder.iterdir()):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
     write_text(folder / MARKER, "Made by ercpseg demo; it may delete this folder.\n")
 
 

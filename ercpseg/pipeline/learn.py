@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ercpseg.documents.run import RunRecord
-from ercpseg.pipeline.prepare import load_planned
+from ercpseg.errors import Interrupted
+from ercpseg.pipeline.prepare import known_name, load_planned, resolve_device
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_bytes
@@ -30,14 +31,14 @@ class Trained:
 
 
 def train(
-    dataset: str,
+    dataset: str | Path,
     fold: int | str,
     *,
     workspace: Workspace | str | Path | None = None,
     options: TrainOptions = TrainOptions(),
     progress: Progress = SILENT,
 ) -> Trained:
-    """Train one fold (0 … k−1, or ``all``) of a planned dataset and add it to the dataset's model.
+    """Train one fold (0 … k−1, or ``all``) of a planned dataset (name or folder) and add it to the dataset's model.
 
     The same call goes on after an interruption and does nothing once the fold is finished (``restart`` begins anew).
 
@@ -51,15 +52,25 @@ def train(
     from ercpseg.training.model import export_model
 
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
-    planned = load_planned(space, dataset)
+    planned = load_planned(space, known_name(dataset, space))
     name = check_fold(planned.plan, str(fold))
-    folder = run_folder(space, dataset, name)
+    folder = run_folder(space, planned.dataset.name, name)
+    if options.device is not None:
+        options = replace(options, device=resolve_device(options.device))
     with space.locked():
         record = None if options.restart else finished_record(space, planned.plan, name)
         fresh = record is None
         if record is None:
+            resolve_device(options.device or planned.plan.values.schedule.device)  # says so when it is not there
             draw = _Curve(folder / "curve.png")
-            record = train_fold(space, planned.dataset, planned.plan, name, options, progress=progress, on_epoch=draw)
+            try:
+                record = train_fold(
+                    space, planned.dataset, planned.plan, name, options, progress=progress, on_epoch=draw
+                )
+            except Interrupted as error:
+                if not options.restart:
+                    raise
+                raise Interrupted(error.what, todo="run the same command without --restart to go on") from error
             draw.now(read_history(folder))
         model = export_model(space, planned.dataset, planned.plan, planned.fingerprint)
     summary = folder / "validation" / "summary.json"

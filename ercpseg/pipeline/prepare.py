@@ -65,6 +65,7 @@ def plan(
     """
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
     source, name = locate(dataset, name, space)
+    _check_options(options)
     with space.locked():
         return _plan(space, source, name, options, progress)
 
@@ -72,7 +73,7 @@ def plan(
 def locate(dataset: str | Path, name: str | None, workspace: Workspace) -> tuple[Path | None, str]:
     """(folder or None, name) of what a person calls a dataset."""
     path = Path(dataset)
-    if path.is_dir():
+    if str(dataset) and path.is_dir():
         return path.resolve(), check_name(name or path.resolve().name)
     if str(dataset) in workspace.names() and name in (None, str(dataset)):
         return None, str(dataset)
@@ -82,6 +83,14 @@ def locate(dataset: str | Path, name: str | None, workspace: Workspace) -> tuple
         where="DATASET",
         expected=f"a folder, or a name the workspace knows ({known})",
     )
+
+
+def known_name(dataset: str | Path, workspace: Workspace) -> str:
+    """The name of a dataset that is called by it or by its folder."""
+    known, path = workspace.names(), Path(dataset)
+    if str(dataset) not in known and str(dataset) and path.is_dir() and path.resolve().name in known:
+        return path.resolve().name
+    return str(dataset)
 
 
 def load_records(workspace: Workspace, name: str) -> list[FrameRecord]:
@@ -114,6 +123,16 @@ def load_planned(workspace: Workspace, name: str) -> Planned:
         folder,
         fresh=False,
     )
+
+
+def _check_options(options: PlanOptions) -> None:
+    """Refuse what makes no sense before a long import begins."""
+    from ercpseg.planner.pins import check_pins
+    from ercpseg.planner.recipes import load_recipe
+
+    load_recipe(options.recipe)
+    check_pins(dict(options.overrides), where="--set")
+    resolve_device(options.device)
 
 
 def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions, progress: Progress) -> Planned:
@@ -173,7 +192,7 @@ def _decide(
 
     budget = Budget(
         device=device,
-        memory_gb=options.memory_gb or available_memory_gb(device),
+        memory_gb=available_memory_gb(device) if options.memory_gb is None else options.memory_gb,
         time_budget_s=options.time_budget_s,
         threads=options.threads,
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ercpseg.documents.scores import FrameScore, Scores
-from ercpseg.errors import DataError, UsageError
+from ercpseg.errors import DataError, StorageError, UsageError
 from ercpseg.frames.frame import Frame
-from ercpseg.pipeline.prepare import Planned, load_planned
+from ercpseg.pipeline.prepare import Planned, known_name, load_planned
 from ercpseg.progress import SILENT, Progress, track
 from ercpseg.reporting.content import Illustration, ReportContent, Timing
 from ercpseg.reporting.run import write_report
@@ -40,7 +40,7 @@ class ReportInput:
 
 
 def report(
-    dataset: str,
+    dataset: str | Path,
     output: Path,
     given: ReportInput = ReportInput(),
     *,
@@ -55,7 +55,7 @@ def report(
         when the dataset is not planned or the predictions were not evaluated.
     """
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
-    planned = load_planned(space, dataset)
+    planned = load_planned(space, known_name(dataset, space))
     scores, rows = read_scores(given.predictions)
     overlays: dict[str, tuple[Illustration, ...]] = {}
     figures: tuple[Illustration, ...] = ()
@@ -65,7 +65,7 @@ def report(
 
         figures = (Illustration("Scores per frame", score_figure(rows, planned.dataset.structures)),)
     content = ReportContent(
-        title=f"ercpseg: {dataset}",
+        title=f"ercpseg: {planned.dataset.name}",
         structures=planned.dataset.structures,
         generated=(
             ("ercpseg", __version__),
@@ -181,7 +181,7 @@ def _provenance(space: Workspace, planned: Planned) -> tuple[tuple[str, str], ..
     for folder in _runs(space, planned):
         try:
             record = documents.load(folder / "run.json", RunRecord)
-        except (DataError, OSError):
+        except (DataError, StorageError):  # not finished yet
             continue
         text = (
             f"seed {record.seed}, {record.iterations} iterations in {record.seconds:.0f} s on {record.device} "

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import platform
+import re
 import signal
 import threading
 import warnings
@@ -20,7 +21,7 @@ import torch
 from ercpseg.documents.dataset import Dataset
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.run import RunRecord
-from ercpseg.errors import UsageError
+from ercpseg.errors import Interrupted, UsageError
 from ercpseg.nnunet import CONFIGURATION, PLANS_NAME
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
@@ -28,6 +29,7 @@ from ercpseg.storage.workspace import Workspace
 from ercpseg.version import __version__
 
 RECORD = "run.json"
+GO_ON = "run the same command to go on"
 VERSIONS = ("torch", "nnunetv2", "batchgeneratorsv2", "numpy", "blosc2")
 
 
@@ -55,7 +57,7 @@ def check_fold(plan: Plan, fold: str) -> str:
         otherwise.
     """
     count = plan.values.folds.count
-    if fold != "all" and not (fold.isdigit() and int(fold) < count):
+    if fold != "all" and not (re.fullmatch("[0-9]{1,4}", fold) and int(fold) < count):
         raise UsageError(f"there is no fold {fold[:16]}", where="FOLD", expected=f"0 to {count - 1}, or all")
     return fold if fold == "all" else str(int(fold))
 
@@ -86,14 +88,23 @@ def train_fold(
     Interrupted
         after SIGINT or SIGTERM; the state is saved and the same call goes on.
     """
+    from ercpseg.nnunet.checkpoints import discard_states
+
     folder = run_folder(workspace, dataset.name, fold)
     with workspace.nnunet_environment(), _quiet():
         trainer = _build(workspace, dataset, plan, fold, options)
         trainer.progress = progress
         trainer.on_epoch = on_epoch
+        if options.restart:
+            (folder / RECORD).unlink(missing_ok=True)  # else an interrupted restart would pass for a finished run
         with _stop_on_signal(trainer.stop):
             trainer.run_training()
+        try:
+            if trainer.stop.is_set():  # during the last epoch's validation
+                raise KeyboardInterrupt
             trainer.perform_actual_validation()
+        except KeyboardInterrupt:
+            raise Interrupted("training is done and saved, its validation is not", todo=GO_ON) from None
     iterations = trainer.current_epoch * trainer.num_iterations_per_epoch
     record = RunRecord.new(
         dataset=dataset.name,
@@ -119,6 +130,7 @@ def train_fold(
         },
     )
     documents.save(folder / RECORD, record)
+    discard_states(folder)  # last: a run that is killed during its validation need not train again
     return record
 
 

@@ -59,7 +59,10 @@ def predictor(make_model: Any) -> Predictor:
 
 def frames(n: int = 5) -> list[Frame]:
     rng = np.random.default_rng(0)
-    return [Frame(name=f"f{i}", pixels=rng.integers(0, 255, (40, 50 + i), dtype=np.uint8), bits=8) for i in range(n)]
+    return [
+        Frame(name=f"f{i}", pixels=rng.integers(0, 255, (40, 50 + i), dtype=np.uint8), bits=8, source=f"f{i}.png")
+        for i in range(n)
+    ]
 
 
 REFUSED = FrameRecord(frame="", source="x.png", status="refused", code="unreadable", reason="no")
@@ -81,10 +84,20 @@ def test_every_item_is_written_or_refused(predictor: Predictor) -> None:
     assert decoders() == []
 
 
+def test_progress_counts_files(predictor: Predictor) -> None:
+    """Three frames of one file, one of them refused, then a file of one frame: two files."""
+    series = [Frame(name=f"s{i}", pixels=frames(1)[0].pixels, bits=8, source="s.dcm", index=i) for i in (0, 2)]
+    refused = FrameRecord(frame="", source="s.dcm", index=1, status="refused", code="truncated", reason="no")
+    sink, progress = Collected(), Counter()
+    predict_frames(predictor, [series[0], refused, series[1], *frames(1)], sink, total=2, progress=progress)
+    assert (len(sink.written), len(sink.refused), progress.n) == (3, 1, 2)
+
+
 def test_nothing_to_predict(predictor: Predictor) -> None:
-    sink = Collected()
-    digest = predict_frames(predictor, [], sink, total=0)
+    sink, progress = Collected(), Counter()
+    digest = predict_frames(predictor, [], sink, total=0, progress=progress)
     assert not sink.written
+    assert progress.n == 0
     assert digest == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of nothing
 
 
