@@ -10,7 +10,6 @@ from ercpseg import errors
 from ercpseg.cli.console import ConsoleProgress, say, table
 from ercpseg.cli.options import DeviceOption, TimeBudgetOption, WorkspaceOption, parse_duration
 
-
 MAX_MEMORY_GB = 1_000_000
 
 

@@ -17,7 +17,6 @@ from ercpseg.storage.tables import read_table
 from ercpseg.storage.workspace import Workspace
 from ercpseg.version import __version__
 
-
 REASONS = 5
 """How many of the reasons are told when no frame can be used."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -132,7 +135,8 @@ def _check_options(options: PlanOptions) -> None:
 
     load_recipe(options.recipe)
     check_pins(dict(options.overrides), where="--set")
-    resolve_device(options.device)
+    if options.device not in ("auto", "cpu"):  # these two are always there, and asking takes seconds
+        resolve_device(options.device)
 
 
 def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions, progress: Progress) -> Planned:
@@ -140,6 +144,7 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
     from ercpseg.importers.dataset import import_dataset
 
     folder = space.dataset_folder(name)
+    _load_ahead()
     if source is not None:
         dataset = import_dataset(source, space, name, progress=progress)
     elif (folder / "dataset.json").exists():
@@ -170,6 +175,21 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
     # Last, so that a plan is only taken as finished when everything after it is done.
     write_text(request_file, request)
     return Planned(dataset, fingerprint, made, folder, fresh=True)
+
+
+def _load_ahead() -> None:
+    """Import what the later stages need (torch and nnU-Net take 6 s) while frames are read; the same modules, earlier.
+
+    A failure is not lost: the stage that needs the module imports it again and raises.
+    """
+
+    def work() -> None:
+        with contextlib.suppress(Exception):
+            import_module("ercpseg.training.cost")
+            import_module("ercpseg.nnunet.planning")
+            import_module("ercpseg.nnunet.preprocessor")
+
+    threading.Thread(target=work, name="ercpseg-imports", daemon=True).start()
 
 
 def _decide(
@@ -262,8 +282,8 @@ def _request(options: PlanOptions, recipe: Recipe, fingerprint: Fingerprint) -> 
     asked = {
         "recipe": recipe.sha256,
         "fingerprint": fingerprint.sha256,
-        "time_budget_s": options.time_budget_s,
-        "memory_gb": options.memory_gb,
+        "time_budget_s": options.time_budget_s and float(options.time_budget_s),  # 2 and 2.0 are one question
+        "memory_gb": options.memory_gb and float(options.memory_gb),
         "device": options.device,
         "overrides": dict(options.overrides),
     }

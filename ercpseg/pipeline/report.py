@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ercpseg.documents.scores import FrameScore, Scores
 from ercpseg.errors import DataError, StorageError, UsageError
@@ -18,11 +16,14 @@ from ercpseg.pipeline.prepare import Planned, known_name, load_planned
 from ercpseg.progress import SILENT, Progress, track
 from ercpseg.reporting.content import Illustration, ReportContent, Timing
 from ercpseg.reporting.run import write_report
-from ercpseg.storage import documents, images
-from ercpseg.storage.atomic import read_bytes
+from ercpseg.storage import documents
+from ercpseg.storage.tables import read_table
 from ercpseg.storage.workspace import Workspace
-from ercpseg.structures import StructureSet
+from ercpseg.structures import Mask, StructureSet
 from ercpseg.version import __version__
+
+if TYPE_CHECKING:
+    from ercpseg.evaluation.folders import MaskFolder
 
 METRIC_SHOWN = {"guidewire": "cldice"}
 """By what the best, median and worst frames are chosen; Dice for the others."""
@@ -55,6 +56,8 @@ def report(
         when the dataset is not planned or the predictions were not evaluated.
     """
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
+    if given.reference and not given.reference.is_dir():
+        raise UsageError("there is no such folder", where=given.reference, expected="the dataset scored against")
     planned = load_planned(space, known_name(dataset, space))
     scores, rows = read_scores(given.predictions)
     overlays: dict[str, tuple[Illustration, ...]] = {}
@@ -95,27 +98,38 @@ def read_scores(predictions: Path | None) -> tuple[Scores | None, list[FrameScor
     if not (predictions / "scores.json").exists():
         raise UsageError("these predictions were not evaluated", where=predictions, todo="run ercpseg evaluate first")
     scores = documents.load(predictions / "scores.json", Scores)
-    table = csv.DictReader(io.StringIO(read_bytes(predictions / "scores.csv").decode()))
-    return scores, [FrameScore.model_validate({k: v or None for k, v in row.items()}) for row in table]
+    table = predictions / "scores.csv"
+    try:
+        return scores, [FrameScore.model_validate({k: v or None for k, v in r.items()}) for r in read_table(table)]
+    except ValueError as error:
+        raise DataError("this is no table of scores", where=table, todo="run ercpseg evaluate again") from error
 
 
 def _overlays(
     predictions: Path, reference: Path, rows: list[FrameScore], planned: Planned, progress: Progress
 ) -> dict[str, tuple[Illustration, ...]]:
     """Best, median and worst frame of every structure, reference above prediction."""
+    from ercpseg.evaluation.folders import open_folder
+    from ercpseg.evaluation.pairing import pair
     from ercpseg.importers.frames import iter_frames
+    from ercpseg.importers.naming import frame_stem
     from ercpseg.reporting.pictures import reference_over_prediction
     from ercpseg.reporting.select import best_median_worst
 
     structures = planned.dataset.structure_set
+    truth, predicted = open_folder(reference, "reference"), open_folder(predictions, "prediction")
+    predicted_as = pair(reference=truth, prediction=predicted).predicted_as
     chosen: dict[str, dict[str, str]] = {
         name: best_median_worst(rows, name, METRIC_SHOWN.get(name, "dice")) for name in structures
     }
     wanted = {frame for frames in chosen.values() for frame in frames.values()}
     pixels = {}
     for frame in track(iter_frames(reference), progress, "Reading frames for the report"):
-        if isinstance(frame, Frame) and frame.name in wanted:
-            pixels[frame.name] = frame.pixels
+        if not isinstance(frame, Frame):
+            continue
+        stem = frame_stem(Path(frame.source or frame.name).stem, frame.index)  # what evaluate calls it
+        if stem in wanted:
+            pixels[stem] = frame.pixels
             if len(pixels) == len(wanted):
                 break
     by_key = {(row.frame, row.structure): row for row in rows}
@@ -123,24 +137,31 @@ def _overlays(
     def picture(name: str, structure: str, rank: str) -> Illustration:
         row, metric = by_key[(name, structure)], METRIC_SHOWN.get(structure, "dice")
         value: Any = getattr(row, metric)
-        masks = [_masks(folder, name, structures, pixels[name].shape) for folder in (reference, predictions)]
-        png = reference_over_prediction(pixels[name], masks[0], masks[1], structures.names)
+        shape = pixels[name].shape
+        masks = _masks(truth, name, structures, shape), _masks(predicted, predicted_as[name], structures, shape)
+        png = reference_over_prediction(pixels[name], *masks, structures.names)
         label = {"cldice": "clDice", "dice": "Dice"}[metric]
         return Illustration(f"{rank}: {name}, {label} {'–' if value is None else f'{value:.3f}'}", png)
 
     return {
-        structure: tuple(picture(name, structure, rank) for rank, name in frames.items() if name in pixels)
+        structure: tuple(
+            picture(name, structure, rank) for rank, name in frames.items() if name in pixels and name in predicted_as
+        )
         for structure, frames in chosen.items()
     }
 
 
-def _masks(folder: Path, frame: str, structures: StructureSet, shape: Any) -> Mapping[str, Any]:
+def _masks(folder: MaskFolder, frame: str, structures: StructureSet, shape: tuple[int, ...]) -> Mapping[str, Mask]:
     import numpy as np
+
+    from ercpseg.evaluation.folders import read_mask
 
     masks = {}
     for name in structures:
-        path = folder / "masks" / name / f"{frame}.png"
-        masks[name] = images.read_png(path) > 0 if path.exists() else np.zeros(shape, bool)
+        path = folder.files.get(name, {}).get(frame)
+        masks[name] = read_mask(path) if path else np.zeros(shape, bool)
+        if masks[name].shape != shape:
+            raise DataError("this mask and its frame differ in size", where=path, expected=f"{shape[0]} × {shape[1]}")
     return masks
 
 
