@@ -39,7 +39,9 @@ def predict(
 
     if format_ != "png":
         raise errors.UsageError(f"unknown format {format_[:16]!r}", where="--format", expected="png")
-    folds = tuple(part.strip() for part in fold.split(",")) if fold else None
+    folds = None if fold is None else tuple(part.strip() for part in fold.split(","))
+    if fold is not None and folds is not None and not all(folds):
+        raise errors.UsageError(f"{fold[:64]!r} names no fold", where="--fold", expected="for example 0 or 0,1")
     options = PredictOptions(folds=folds, tta=tta, device=device, overlays=overlays)
     summary = run(source, output, model, workspace=workspace, options=options, progress=ConsoleProgress())
     counts = summary.counts

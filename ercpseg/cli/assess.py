@@ -17,7 +17,8 @@ def evaluate(
         Path, typer.Argument(metavar="PREDICTIONS", help="A predict output, or a folder with masks/<structure>/.")
     ],
     reference: Annotated[
-        Path, typer.Argument(help="The truth: a dataset folder, or a folder with masks/<structure>/.")
+        Path,
+        typer.Argument(metavar="REFERENCE", help="The truth: a dataset folder, or a folder with masks/<structure>/."),
     ],
     output: Annotated[Path | None, typer.Option("--output", help="Where to write; default: PREDICTIONS.")] = None,
 ) -> None:

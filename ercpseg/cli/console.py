@@ -105,7 +105,7 @@ class _Lines:
 def duration(seconds: float) -> str:
     """Seconds as people say them.
 
-    >>> duration(75), duration(4.2), duration(7300)
+    >>> duration(75), duration(4.2), duration(7320)
     ('1 min 15 s', '4.2 s', '2 h 02 min')
     """
     if seconds < 10:

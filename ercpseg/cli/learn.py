@@ -37,7 +37,7 @@ def train(
     result = run(dataset, fold, workspace=workspace, options=options, progress=ConsoleProgress())
     record = result.record
     if not result.fresh:
-        say(f"fold {record.fold} of {dataset} is trained already; --restart would train it anew")
+        say(f"fold {record.fold} of {record.dataset} is trained already; --restart would train it anew")
     else:
         expected = record.expected_seconds_per_iteration
         compare = f", {expected:.2f} expected" if expected else ""
@@ -53,4 +53,4 @@ def train(
         for file in ("log.jsonl", "curve.png", "validation/summary.json", "run.json"):
             say(f"wrote {result.folder / file}")
     say(f"model: {result.model}")
-    say(f"next: ercpseg predict INPUT OUTPUT --model {dataset}")
+    say(f"next: ercpseg predict INPUT OUTPUT --model {record.dataset}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ercpseg import errors
 from ercpseg.cli.console import ConsoleProgress, say, table
 from ercpseg.cli.options import DeviceOption, TimeBudgetOption, WorkspaceOption, parse_duration
+
+if TYPE_CHECKING:
+    from ercpseg.pipeline.known import Planned
 
 MAX_MEMORY_GB = 1_000_000
 
@@ -49,21 +52,16 @@ def plan_and_preprocess(
     data = planned.dataset
     if not planned.fresh:
         say(f"{data.name} is planned and prepared already; nothing to do. The plan: {planned.folder / 'plan.md'}")
-        return _code(data.refused)
+        return _counts(planned)
     rows = [[row[key] for key in ("decision", "value", "rule", "because")] for row in decision_rows(planned.plan)]
     table(["decision", "value", "rule", "because"], rows, title=f"Plan of {data.name}")
     for warning in planned.plan.warnings:
         say(f"warning: {warning}")
-    say(
-        f"{data.name}: {data.found} found = {data.used} used + {data.refused} refused + {data.ignored} ignored; "
-        f"{planned.fingerprint.patients} patients"
-    )
-    if data.refused:
-        say(f"why frames were refused: {planned.folder / 'frames.csv'}")
+    code = _counts(planned)
     for file in ("plan.md", "plan.json", "fingerprint.json", "frames.csv"):
         say(f"wrote {planned.folder / file}")
     say(f"next: ercpseg train {data.name} 0")
-    return _code(data.refused)
+    return code
 
 
 def plans(
@@ -84,8 +82,17 @@ def plans(
     table(["recipe", "title"], [[n, load_recipe(n).title] for n in resource_names("plans")])
 
 
-def _code(refused: int) -> int:
-    return errors.EXIT_SOME_REFUSED if refused else errors.EXIT_DONE
+def _counts(planned: Planned) -> int:
+    """Say what became of everything that was found; returns the exit code."""
+    data = planned.dataset
+    say(
+        f"{data.name}: {data.found} found = {data.used} used + {data.refused} refused + {data.ignored} ignored; "
+        f"{planned.fingerprint.patients} patients"
+    )
+    if not data.refused:
+        return errors.EXIT_DONE
+    say(f"why frames were refused: {planned.folder / 'frames.csv'}")
+    return errors.EXIT_SOME_REFUSED
 
 
 def _pin(text: str) -> tuple[str, object]:

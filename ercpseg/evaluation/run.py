@@ -43,7 +43,7 @@ def evaluate(
     output
         where to write; the predictions folder when not given.
     progress
-        is told about frames done and about every warning.
+        is told about frames done; warnings are in the scores.
     bootstrap_seed
         the same seed gives the same intervals.
     patients
@@ -59,8 +59,6 @@ def evaluate(
     predictions, reference = Path(predictions), Path(reference)
     expected, given = open_folder(reference, "reference"), open_folder(predictions, "prediction")
     pairing = pair(reference=expected, prediction=given)
-    for warning in pairing.warnings:
-        progress.say(warning)
     scored = _score_all(expected, given, pairing, patients or {}, progress)
     scores = Scores.new(
         prediction=predictions.resolve().name,

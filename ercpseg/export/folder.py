@@ -204,7 +204,8 @@ def _remove_previous(output: Path) -> None:
     if structures.is_dir():
         folders += [folder for folder in structures.iterdir() if folder.is_dir() and not folder.is_symlink()]
     try:
-        (output / "frames.csv").unlink(missing_ok=True)
+        for name in ("frames.csv", "scores.json", "scores.csv"):  # scores of other masks must not outlive them
+            (output / name).unlink(missing_ok=True)
         remove_leftovers(output)
         for folder in folders:
             remove_leftovers(folder)

@@ -51,19 +51,22 @@ def prepare(pixels: NDArray[Any], values: PreparationValues) -> tuple[NDArray[np
 
 
 def _normalise(pixels: NDArray[Any], field: NDArray[np.bool_] | None, clip: tuple[float, float]) -> NDArray[np.float32]:
-    """Exact percentiles, mean and sd from the histogram, applied as a table: one look-up per pixel."""
+    """Exact percentiles, mean and sd from the histogram; outside the field zero."""
     inside = pixels if field is None or field.all() else pixels[field]
     counts = np.bincount(inside.ravel())
     cumulative = np.cumsum(counts)
     low, high = (int(np.searchsorted(cumulative, max(1.0, q / 100 * cumulative[-1]))) for q in clip)
     grey = np.clip(np.arange(len(counts), dtype=np.float64), low, max(high, low + 1))
     mean = float((grey * counts).sum() / cumulative[-1])
-    sd = float(np.sqrt((np.square(grey - mean) * counts).sum() / cumulative[-1]))
-    table = np.full(int(np.iinfo(pixels.dtype).max) + 1, (grey[-1] - mean) / max(sd, 1e-3), np.float32)
-    table[: len(grey)] = (grey - mean) / max(sd, 1e-3)
-    result: NDArray[np.float32] = table[pixels]
-    if inside is not pixels:
-        result[~field] = 0  # type: ignore[operator]  # a field was given: ``inside`` differs only then
+    sd = max(1e-3, float(np.sqrt((np.square(grey - mean) * counts).sum() / cumulative[-1])))
+    # What is subtracted as whole numbers is exact; of the mean only the rest is left to the float32.
+    clipped = np.clip(pixels, low, int(grey[-1]))
+    clipped -= clipped.dtype.type(low)
+    result: NDArray[np.float32] = clipped.astype(np.float32)
+    result *= np.float32(1 / sd)
+    result += np.float32((low - mean) / sd)
+    if field is not None and inside is not pixels:
+        result[~field] = 0
     return result
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.importers.layout import Layout
-from ercpseg.storage import documents
 from ercpseg.storage.atomic import remove_leftovers, write_bytes
-from ercpseg.storage.tables import write_table
+from ercpseg.storage.tables import encode_table
 from ercpseg.storage.workspace import Workspace
 
 COLUMNS = tuple(FrameRecord.model_fields)
@@ -55,8 +54,9 @@ class CanonicalFolder:
             frames_sha256=hashlib.sha256("\n".join(sorted(digests.values())).encode()).hexdigest(),
         )
         folder = self._workspace.dataset_folder(self._name)
-        write_table(folder / "frames.csv", COLUMNS, (record.model_dump() for record in records))
-        documents.save(folder / "dataset.json", dataset)
+        table = encode_table(COLUMNS, (record.model_dump() for record in records))
+        self._replace(folder / "frames.csv", table.encode())
+        self._replace(folder / "dataset.json", dataset.to_json().encode())
         return dataset
 
     def _replace(self, path: Path, data: bytes) -> None:

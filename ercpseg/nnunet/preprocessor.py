@@ -19,12 +19,14 @@ from ercpseg.nnunet.labels import ErcpPlans
 from ercpseg.nnunet.store import StoredFrame, StoreIndex, index_path, write_frame
 from ercpseg.progress import SILENT, Progress, track
 from ercpseg.storage import documents, images
-from ercpseg.storage.atomic import remove_leftovers
+from ercpseg.storage.atomic import flush_folder, remove_leftovers
 from ercpseg.storage.workspace import Workspace
 from ercpseg.structures import Bitmask
 
+SAVE_FRAC = 0.125
+"""Share of the prepared frames that a kill may cost, so that saving the growing index stays cheap for any number."""
 SAVE_EVERY = 64
-"""Frames that a kill may cost."""
+"""Frames that a kill may cost in any case."""
 
 
 class ErcpPreprocessor(DefaultPreprocessor):
@@ -78,8 +80,9 @@ def preprocess(
     remove_leftovers(folder)
     values, structures, thin = plan.values.preparation, plan.structure_set, thin_bits(plan)
     known = documents.load(index_path(folder), StoreIndex).frames if index_path(folder).exists() else {}
+    wanted = set(frames)
     for stale in folder.glob("*.b2nd"):
-        if stale.name.removesuffix(".b2nd").removesuffix("_seg") not in set(frames):
+        if stale.name.removesuffix(".b2nd").removesuffix("_seg") not in wanted:
             stale.unlink()
 
     def one(name: str) -> StoredFrame:
@@ -89,19 +92,21 @@ def preprocess(
         bitmask: Bitmask = images.read_png(raw / "labelsTr" / f"{name}.png")
         image, geometry = prepare(pixels, values)
         bitmask = resample_bitmask(bitmask, geometry.working, thin)
-        counts = np.bincount(bitmask.ravel(), minlength=256)
-        present = {s: int(counts[[v for v in range(256) if v & structures.value(s)]].sum()) for s in structures}
+        present = {s: int(np.count_nonzero(bitmask & structures.value(s))) for s in structures}
         sha = write_frame(folder, name, image[:, None], bitmask[None, None])
         return StoredFrame(native=geometry.native, working=geometry.working, pixels=present, sha256=sha)
 
     stored: dict[str, StoredFrame] = {}
+    save_at = SAVE_EVERY
     with ThreadPoolExecutor(threads) as pool:
         for name, frame in zip(
             frames, track(pool.map(one, frames), progress, "Preparing frames", len(frames)), strict=True
         ):
             stored[name] = frame
-            if len(stored) % SAVE_EVERY == 0:
+            if len(stored) >= save_at:
+                save_at += max(SAVE_EVERY, int(SAVE_FRAC * len(stored)))
                 documents.save(index_path(folder), StoreIndex.new(complete=False, frames={**known, **stored}))
+    flush_folder(folder)
     documents.save(index_path(folder), StoreIndex.new(complete=True, frames=stored))
     return folder
 

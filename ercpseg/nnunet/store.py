@@ -6,6 +6,7 @@ then and marked complete at the end. A killed run goes on from it; training refu
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -86,19 +87,25 @@ def read_fold(folder: Path, fold: int | str) -> tuple[list[str], list[str]]:
 
 def encode(array: NDArray[Any]) -> bytes:
     """Compress (c, 1, y, x) as one blosc2 frame, one chunk; same array, same bytes (one thread)."""
-    parameters = {"codec": blosc2.Codec.LZ4, "clevel": 3, "filters": [blosc2.Filter.SHUFFLE], "nthreads": 1}
+    # Sorting bytes by their place in a number helps numbers of several bytes only.
+    filters = [blosc2.Filter.SHUFFLE if array.itemsize > 1 else blosc2.Filter.NOFILTER]
+    parameters = {"codec": blosc2.Codec.LZ4, "clevel": 3, "filters": filters, "nthreads": 1}
     compressed = blosc2.asarray(np.ascontiguousarray(array), chunks=array.shape, cparams=parameters)
     return bytes(compressed.to_cframe())
 
 
 def write_frame(folder: Path, name: str, image: NDArray[np.float32], bitmask: Bitmask) -> str:
-    """Write one prepared frame (1, 1, y, x) and its bitmask (1, 1, y, x); returns the SHA-256 over both files."""
-    import hashlib
+    """Write one prepared frame (1, 1, y, x) and its bitmask (1, 1, y, x); returns the SHA-256 over both files.
 
+    The files are not flushed to the disk: whoever writes the index as complete flushes the folder first, and until
+    then nothing is taken for right unless its hash is.
+    """
     data, labels = encode(image), encode(bitmask)
-    write_bytes(folder / f"{name}_seg.b2nd", labels)
-    write_bytes(folder / f"{name}.b2nd", data)
-    return hashlib.sha256(data + labels).hexdigest()
+    write_bytes(folder / f"{name}_seg.b2nd", labels, durable=False)
+    write_bytes(folder / f"{name}.b2nd", data, durable=False)
+    digest = hashlib.sha256(data)
+    digest.update(labels)
+    return digest.hexdigest()
 
 
 class ErcpDataset(nnUNetDatasetBlosc2):

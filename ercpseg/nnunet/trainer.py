@@ -294,7 +294,5 @@ class ErcpTrainer(nnUNetTrainer):
             device=self.device,
             progress=self.progress,
         )
-        write_text(
-            self.run_folder / "validation" / "summary.json", json.dumps(summary, indent=1, sort_keys=True) + "\n"
-        )
+        write_text(self.run_folder / "validation" / "summary.json", json.dumps(summary, indent=1) + "\n")
         return summary

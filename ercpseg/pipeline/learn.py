@@ -8,7 +8,8 @@ from typing import Any
 
 from ercpseg.documents.run import RunRecord
 from ercpseg.errors import Interrupted
-from ercpseg.pipeline.prepare import known_name, load_planned, resolve_device
+from ercpseg.pipeline.known import known_name, load_planned
+from ercpseg.pipeline.prepare import resolve_device
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_bytes

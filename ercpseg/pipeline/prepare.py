@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,22 +16,13 @@ from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.plan import NetworkValues, Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DataError, UsageError
+from ercpseg.pipeline.known import Planned, load_records, locate
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_text
-from ercpseg.storage.tables import read_table
-from ercpseg.storage.workspace import Workspace, check_name
+from ercpseg.storage.workspace import Workspace
 
-
-@dataclass(frozen=True)
-class Planned:
-    """A planned dataset. ``fresh`` is False when everything was there already."""
-
-    dataset: Dataset
-    fingerprint: Fingerprint
-    plan: Plan
-    folder: Path
-    fresh: bool
+REQUEST = "plan-request.json"
 
 
 @dataclass(frozen=True)
@@ -73,61 +63,6 @@ def plan(
         return _plan(space, source, name, options, progress)
 
 
-def locate(dataset: str | Path, name: str | None, workspace: Workspace) -> tuple[Path | None, str]:
-    """(folder or None, name) of what a person calls a dataset."""
-    path = Path(dataset)
-    if str(dataset) and path.is_dir():
-        return path.resolve(), check_name(name or path.resolve().name)
-    if str(dataset) in workspace.names() and name in (None, str(dataset)):
-        return None, str(dataset)
-    known = ", ".join(workspace.names()) or "none yet"
-    raise UsageError(
-        f"there is no dataset {str(dataset)[:200]!r}",
-        where="DATASET",
-        expected=f"a folder, or a name the workspace knows ({known})",
-    )
-
-
-def known_name(dataset: str | Path, workspace: Workspace) -> str:
-    """The name of a dataset that is called by it or by its folder."""
-    known, path = workspace.names(), Path(dataset)
-    if str(dataset) not in known and str(dataset) and path.is_dir() and path.resolve().name in known:
-        return path.resolve().name
-    return str(dataset)
-
-
-def load_records(workspace: Workspace, name: str) -> list[FrameRecord]:
-    """The rows of the import report."""
-    table = read_table(workspace.dataset_folder(name) / "frames.csv")
-    return [FrameRecord.model_validate({key: value or None for key, value in row.items()}) for row in table]
-
-
-def load_planned(workspace: Workspace, name: str) -> Planned:
-    """The documents of a planned dataset.
-
-    Raises
-    ------
-    UsageError
-        when it is not there or not planned.
-    """
-    folder = workspace.dataset_folder(name)
-    if name not in workspace.names() or not (folder / "plan.json").exists():
-        known = ", ".join(workspace.names()) or "none yet"
-        raise UsageError(
-            f"there is no planned dataset {name[:64]!r}",
-            where="DATASET",
-            expected=f"one of: {known}",
-            todo="run ercpseg plan-and-preprocess first, or give its --workspace",
-        )
-    return Planned(
-        documents.load(folder / "dataset.json", Dataset),
-        documents.load(folder / "fingerprint.json", Fingerprint),
-        documents.load(folder / "plan.json", Plan),
-        folder,
-        fresh=False,
-    )
-
-
 def _check_options(options: PlanOptions) -> None:
     """Refuse what makes no sense before a long import begins."""
     from ercpseg.planner.pins import check_pins
@@ -162,18 +97,14 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
     recipe = load_recipe(options.recipe)
     request = _request(options, recipe, fingerprint)
     old = _known(folder / "plan.json", Plan)
-    request_file = folder / "plan-request.json"
-    if (
-        old is not None
-        and request_file.exists()
-        and request_file.read_text() == request
-        and _prepared(space, name, old)
-    ):
+    if old is not None and old.frames_sha256 == dataset.frames_sha256 and not _same(folder, request):
+        progress.say(f"{name} was planned with other options; folds that are trained already will not count any more")
+    if old is not None and _same(folder, request) and _prepared(space, name, old):
         return Planned(dataset, fingerprint, old, folder, fresh=False)
     made = _decide(space, dataset, fingerprint, records, recipe, options)
     _prepare(space, dataset, made, fingerprint, records, options, progress)
     # Last, so that a plan is only taken as finished when everything after it is done.
-    write_text(request_file, request)
+    write_text(folder / REQUEST, request)
     return Planned(dataset, fingerprint, made, folder, fresh=True)
 
 
@@ -217,6 +148,12 @@ def _decide(
         threads=options.threads,
     )
     made = make_plan(fingerprint, recipe, budget, measure, dict(options.overrides))
+    if made.values.heads.structures != dataset.structures:
+        raise UsageError(
+            f"heads.structures are {', '.join(made.values.heads.structures)}",
+            where="--set or recipe",
+            expected=f"{', '.join(dataset.structures)}: all structures of the dataset in the order of their bits",
+        )
     folder = space.dataset_folder(dataset.name)
     documents.save(folder / "plan.json", made)
     write_text(folder / "plan.md", to_markdown(made))
@@ -232,31 +169,19 @@ def _prepare(
     options: PlanOptions,
     progress: Progress,
 ) -> None:
+    from ercpseg.fingerprint.collect import structures_by_frame
     from ercpseg.nnunet.planning import write_nnunet_plans, write_raw_dataset_json
     from ercpseg.nnunet.preprocessor import preprocess
     from ercpseg.planner.splits import make_splits
 
     frames = [record.frame for record in records]
     write_raw_dataset_json(space, dataset, frames)
-    present = presence(space, dataset, frames)
+    present = structures_by_frame(
+        space.raw_folder(dataset.name), records, dataset.structure_set, threads=options.threads
+    )
     splits = make_splits(records, made.values.folds, present, made.values.schedule.seed)
     write_nnunet_plans(space, dataset, made, fingerprint, splits)
     preprocess(space, dataset, made, frames, threads=options.threads, progress=progress)
-
-
-def presence(space: Workspace, dataset: Dataset, frames: list[str]) -> Mapping[str, list[str]]:
-    """Which structures each frame shows."""
-    import numpy as np
-
-    from ercpseg.storage import images
-
-    structures = dataset.structure_set
-    folder = space.raw_folder(dataset.name) / "labelsTr"
-    result = {}
-    for frame in frames:
-        bits = int(np.bitwise_or.reduce(images.read_png(folder / f"{frame}.png"), axis=None))
-        result[frame] = [name for name in structures if bits & structures.value(name)]
-    return result
 
 
 def resolve_device(name: str) -> Literal["cpu", "cuda", "mps"]:
@@ -275,6 +200,11 @@ def available_memory_gb(device: str) -> float:
     import psutil
 
     return float(psutil.virtual_memory().available) / 1e9 * 0.7
+
+
+def _same(folder: Path, request: str) -> bool:
+    """Whether the last finished plan answered this very question."""
+    return (folder / REQUEST).exists() and (folder / REQUEST).read_text() == request
 
 
 def _request(options: PlanOptions, recipe: Recipe, fingerprint: Fingerprint) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ercpseg.documents.scores import FrameScore, Scores
 from ercpseg.errors import DataError, StorageError, UsageError
 from ercpseg.frames.frame import Frame
-from ercpseg.pipeline.prepare import Planned, known_name, load_planned
+from ercpseg.pipeline.known import Planned, known_name, load_planned
 from ercpseg.progress import SILENT, Progress, track
 from ercpseg.reporting.content import Illustration, ReportContent, Timing
 from ercpseg.reporting.run import write_report

@@ -86,7 +86,7 @@ def _text(value: Any) -> str:
             return " × ".join(str(v) for v in value)
         return ", ".join(_text(inner) for inner in value) or "none"
     if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "unknown"}[value]
+        return {True: "yes", False: "no", None: "not set"}[value]
     if isinstance(value, float):
         return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value)

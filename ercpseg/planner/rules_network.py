@@ -39,7 +39,8 @@ def heads(context: Context) -> Advice:
     see than its parts (a wire always comes from an endoscope, a stone lies in a duct) and guides them.
     Source: LIP6 internship offer 2023; BraTS regions; nnU-Net issue 2417 [E2/J]
     """
-    names = tuple(context.fingerprint.structures)
+    # The fixed order, not the mapping's: a document that was saved and loaded has its keys sorted.
+    names = StructureSet.ordered(context.fingerprint.structures).names
     parents = tuple(StructureSet(names).parents)
     pairs = [(share, a, b) for a, row in context.fingerprint.overlap.items() for b, share in row.items()]
     share, a, b = max(pairs, default=(0.0, "", ""))

@@ -114,7 +114,7 @@ def schedule(context: Context) -> Advice:
     return Advice(
         {
             "schedule.epochs": Choice(epochs, because, inputs),
-            "schedule.iterations_per_epoch": Choice(per_epoch, f"{epochs} epochs; a checkpoint after each.", inputs),
+            "schedule.iterations_per_epoch": Choice(per_epoch, f"{epochs} epochs; each is judged and logged.", inputs),
             "schedule.validation_iterations": Choice(
                 5 if cpu else 50, "Enough to see a trend; the scores come from whole frames at the end.", {}
             ),

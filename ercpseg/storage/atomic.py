@@ -19,8 +19,11 @@ from ercpseg.errors import StorageError
 TEMPORARY_PREFIX = ".tmp-ercpseg-"
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write ``data`` to ``path`` atomically, making its folder if need be.
+
+    With ``durable=False`` it is not flushed to the disk: a killed process still leaves all or nothing of it, a power
+    cut may leave anything. That is for many files that :func:`flush_folder` flushes before something vouches for them.
 
     Raises
     ------
@@ -34,14 +37,37 @@ def write_bytes(path: Path, data: bytes) -> None:
         with temporary.open("xb") as handle:
             handle.write(data)
             handle.flush()
-            os.fsync(handle.fileno())
+            if durable:
+                os.fsync(handle.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as error:
         raise _storage_error("writing", path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush all files directly inside ``folder``, and the folder itself, to the disk.
+
+    After many writes this takes a tenth of the time of flushing each at once: the system has written most of them by
+    then, and the first flush covers the rest.
+
+    Raises
+    ------
+    StorageError
+        when the disk fails.
+    """
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.is_file():
+                with path.open("rb+") as handle:
+                    os.fsync(handle.fileno())
+        _sync_folder(folder)
+    except OSError as error:
+        raise _storage_error("flushing", folder, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -60,8 +86,8 @@ def append_line(path: Path, line: str) -> None:
         raise _storage_error("appending to", path, error) from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a whole file.
+def read_bytes(path: Path, size: int = -1) -> bytes:
+    """Read a whole file, or its first ``size`` bytes.
 
     Raises
     ------
@@ -69,7 +95,8 @@ def read_bytes(path: Path) -> bytes:
         when it is not there or cannot be read.
     """
     try:
-        return path.read_bytes()
+        with path.open("rb") as handle:
+            return handle.read(size)
     except OSError as error:
         raise _storage_error("reading", path, error) from error
 

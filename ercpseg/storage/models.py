@@ -62,6 +62,8 @@ def load_model(path: Path, folds: tuple[str, ...] | None = None) -> StoredModel:
     _verify(files, path)
     plan = Plan.parse(_json(files, "plan.json", path), where=path / "plan.json")
     card = ModelCard.parse(_json(files, "model.json", path), where=path / "model.json")
+    if card.structures != plan.values.heads.structures:
+        raise StorageError("card and plan name different structures", where=path, todo="train the model again")
     if card.plan_sha256 != plan.sha256:
         raise StorageError("the card names another plan", where=path, todo="copy the model again")
     wrong = [e.file for e in card.folds if e.file not in files or hashlib.sha256(files[e.file]).hexdigest() != e.sha256]

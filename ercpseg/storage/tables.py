@@ -15,14 +15,19 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, atomically. Text that a spreadsheet would run as a formula gets a leading quote."""
+    """Write rows as CSV, atomically; see :func:`encode_table`."""
+    write_text(path, encode_table(columns, rows))
+
+
+def encode_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV. Text that a spreadsheet would run as a formula gets a leading quote."""
     buffer = io.StringIO()
     # Text with either line ending is quoted only where both belong to the terminator.
     writer = csv.writer(_UnixLines(buffer), lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(row.get(column)) for column in columns])
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

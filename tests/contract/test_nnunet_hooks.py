@@ -115,7 +115,7 @@ def test_region_labels_are_what_nnunet_accepts(count: int) -> None:
 
 def test_our_plans_keep_our_key(workspace) -> None:
     from ercpseg.nnunet.labels import ErcpPlans
-    from ercpseg.pipeline.prepare import load_planned
+    from ercpseg.pipeline.known import load_planned
     from ercpseg.storage.documents import load_json
 
     plans = load_json(workspace.preprocessed_folder("tiny") / "ErcpPlans.json")

@@ -14,8 +14,8 @@ import torch
 
 from ercpseg.errors import Interrupted, StorageError, UsageError
 from ercpseg.nnunet.convert import data_identifier
+from ercpseg.pipeline.known import load_planned
 from ercpseg.pipeline.learn import train
-from ercpseg.pipeline.prepare import load_planned
 from ercpseg.storage import images
 from ercpseg.storage.arrays import load_arrays
 from ercpseg.training.run import TrainOptions, read_history, run_folder
@@ -204,6 +204,19 @@ def test_a_changed_plan_is_not_taken_up_silently(workspace, monkeypatch) -> None
     with pytest.raises(UsageError, match="--restart"):
         train("tiny", 0, workspace=workspace)
     assert train("tiny", 0, workspace=workspace, options=TrainOptions(restart=True)).record.iterations == 2
+
+
+def test_planning_again_with_other_options_keeps_the_order_of_structures(workspace) -> None:
+    """The second plan reads the fingerprint from its file, whose keys are sorted; bits must not follow them."""
+    from ercpseg.pipeline.prepare import PlanOptions, plan
+
+    planned = plan("tiny", workspace=workspace, options=PlanOptions(device="cpu", time_budget_s=3))
+    assert planned.fresh
+    assert planned.dataset.structures == ("endoscope", "guidewire", "cbd", "stone")
+    assert planned.plan.values.heads.structures == planned.dataset.structures
+    other = (("heads.structures", ["cbd", "endoscope", "guidewire", "stone"]),)
+    with pytest.raises(UsageError, match="order of their bits"):
+        plan("tiny", workspace=workspace, options=PlanOptions(device="cpu", time_budget_s=3, overrides=other))
 
 
 def test_fold_all_and_wrong_folds(workspace) -> None:

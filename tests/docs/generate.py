@@ -52,7 +52,7 @@ def cli_markdown() -> str:
     """The page of the command line, from the signatures and docstrings of its commands."""
     if app.registered_groups or app.registered_callback is None:
         raise NotImplementedError("groups of commands are not described yet")
-    lines = ["# Command line", "", "```text", HELP.strip(), "```", ""]
+    lines = ["# Command line", "", "```text", HELP.replace("\b\n", "").strip(), "```", ""]
     lines += ["Options of `ercpseg` itself; every command has `--help` and takes `--debug` too.", ""]
     _, options = parameters(app.registered_callback.callback)
     lines += [*_options(options), ""]

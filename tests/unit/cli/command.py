@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ercpseg.cli.app import run
+from ercpseg.storage.workspace import Workspace
 
 
 class Ended(NamedTuple):
@@ -28,22 +29,23 @@ class Command:
     def __init__(self, capsys: pytest.CaptureFixture[str]):
         self._capsys = capsys
 
-    def __call__(self, *words: Any, workspace: Any = None) -> Ended:
+    def __call__(self, *words: Any, workspace: Workspace | Path | None = None) -> Ended:
         self._capsys.readouterr()
-        place = [] if workspace is None else ["--workspace", str(getattr(workspace, "root", workspace))]
+        root = workspace.root if isinstance(workspace, Workspace) else workspace
+        place = [] if root is None else ["--workspace", str(root)]
         code = run([*map(str, words), *place])
         ended = Ended(code, *self._capsys.readouterr())
         assert "Traceback" not in ended.out + ended.err
         return ended
 
-    def succeeds(self, *words: Any, workspace: Any = None) -> str:
+    def succeeds(self, *words: Any, workspace: Workspace | Path | None = None) -> str:
         """Standard output of a command that must end with 0, without an error."""
         ended = self(*words, workspace=workspace)
         assert ended.code == 0, ended
         assert "error" not in ended.err
         return ended.out
 
-    def fails(self, code: int, *words: Any, workspace: Any = None) -> str:
+    def fails(self, code: int, *words: Any, workspace: Workspace | Path | None = None) -> str:
         """The error of a command that must end with ``code``: one line, the last one, and nothing told as done."""
         ended = self(*words, workspace=workspace)
         assert ended.code == code, ended

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,7 +143,7 @@ def test_a_process_ends_with_the_exit_code_and_says_nothing_else() -> None:
 
 
 def test_output_that_nobody_takes_is_an_io_failure_without_a_traceback() -> None:
-    with open("/dev/full", "w") as full, process("plans", stdout=full) as into_full:
+    with Path("/dev/full").open("w") as full, process("plans", stdout=full) as into_full:
         _, err = into_full.communicate()
         assert into_full.returncode == 74
         assert "Traceback" not in err

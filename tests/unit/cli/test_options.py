@@ -17,7 +17,8 @@ def test_durations(text: str | None, seconds: float | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "30", "abc", "0s", "0h0m", "-5m", "5 minutes", "1d", "h", "1e3s", "nan", "inf", "9" * 30 + "h", "9999h9"]
+    "text",
+    ["", "30", "abc", "0s", "0h0m", "-5m", "5 minutes", "1d", "h", "1e3s", "nan", "inf", "9" * 30 + "h", "9999h9"],
 )
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(UsageError, match="for example 45s, 30m or 1h30m") as caught:
@@ -34,7 +35,9 @@ def test_a_bad_duration_touches_nothing(command, command_name, tmp_path, monkeyp
 
 @pytest.mark.parametrize("memory", ["0", "-1", "nan", "inf"])
 def test_memory_is_a_number_above_zero(command, tiny_folder, tmp_path, memory: str) -> None:
-    assert "--memory" in command.fails(2, "plan-and-preprocess", tiny_folder, "--memory", memory, workspace=tmp_path / "w")
+    assert "--memory" in command.fails(
+        2, "plan-and-preprocess", tiny_folder, "--memory", memory, workspace=tmp_path / "w"
+    )
     assert not (tmp_path / "w").exists()
 
 
