@@ -2,6 +2,9 @@
 
 Lengths in ``_px`` refer to the *reference long side*: every frame is thought scaled so that its longer side has the
 median length of the dataset, which makes frames of mixed sizes comparable.
+
+Sizes, presence and overlap are counted in all frames. Grey values, the field and the shapes of each structure are measured
+in a sample of at most 128 frames (that show it), the same for the same names; ``n`` says how many values there are.
 """
 
 from __future__ import annotations
@@ -25,28 +28,28 @@ class Percentiles(Part):
 
 
 class StructureFingerprint(Part):
-    """One structure over the frames that show it."""
+    """One structure over the frames that show it; shapes and contrast in at most 128 of them."""
 
     frames: int = Field(description="frames in which it is present")
     presence_frac: float = Field(description="share of all frames that show it (q)")
     foreground_frac: Percentiles | None = Field(description="share of the field's pixels, over frames that show it (p)")
     width_px: Percentiles | None = Field(
-        description="local width on the skeleton; every frame counts the same (33 quantiles of each), n = frames"
+        description="local width on the skeleton; every frame counts the same (33 quantiles of each), n = frames measured"
     )
-    length_px: Percentiles | None = Field(description="skeleton length per frame")
-    components: float = Field(description="mean number of 8-connected components per frame that shows it")
+    length_px: Percentiles | None = Field(description="skeleton length per frame measured")
+    components: float = Field(description="mean number of 8-connected components per frame measured")
     component_area_px: Percentiles | None
     contrast: Percentiles | None = Field(
         description="(mean inside − mean of a ring around) / in-field standard deviation; negative = darker"
     )
     bright_frac: float = Field(
-        0.0, description="share of the frames that show it in which it is brighter than its ring"
+        0.0, description="share of the frames measured, where it differs from its ring, in which it is brighter"
     )
     device: bool = Field(False, description="its name says that it is a radio-opaque device")
 
 
 class IntensityFingerprint(Part):
-    """Intensities inside the field; each list summarises one value per frame.
+    """Intensities inside the field; each list summarises one value per frame, of at most 128 frames.
 
     Means and standard deviations are shares of the largest value that the stored bits can hold, so that frames of
     different depth can be compared.
@@ -77,7 +80,7 @@ class Fingerprint(Document):
     spacing_known_frac: float
     field_frac: Percentiles = Field(description="exposed share of the frame (f)")
     annotated_outside_field_frac: float = Field(
-        0.0, description="share of all annotated pixels that lie outside the exposed field that was found"
+        0.0, description="share of the annotated pixels in measured frames that lie outside the field that was found"
     )
     intensity: IntensityFingerprint
     structures: dict[str, StructureFingerprint]

@@ -1,1 +1,1 @@
-"""What the data are, measured in one pass: intensities, sizes, structures."""
+"""What the data are, measured: intensities, sizes, structures."""

@@ -1,23 +1,28 @@
-"""One pass over the canonical frames of a dataset: measure each, then summarise.
+"""Two passes over the canonical frames of a dataset: what every frame shows, then measures of a sample of them.
 
-Frames are independent, so they are measured in threads (decoding, filters and skeletons release the interpreter), and
+Frames are independent, so they are read in threads (decoding, filters and skeletons release the interpreter), and
 what is kept of each is a few hundred numbers. The summary works on the frames in the order of their names, so neither
 the number of threads nor the order of the records changes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.errors import DataError
-from ercpseg.fingerprint.frame import FrameMeasures, measure_frame
+from ercpseg.fingerprint.frame import FrameContent, FrameMeasures, measure_frame, read_content
+from ercpseg.fingerprint.sample import choose
 from ercpseg.fingerprint.summary import summarise
 from ercpseg.progress import SILENT, Progress
 from ercpseg.structures import StructureSet
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def fingerprint_dataset(
@@ -28,7 +33,7 @@ def fingerprint_dataset(
     progress: Progress = SILENT,
     threads: int = 2,
 ) -> Fingerprint:
-    """Measure the used frames of a dataset.
+    """Measure the used frames of a dataset: presence and overlap in all of them, the rest in a sample.
 
     Parameters
     ----------
@@ -39,7 +44,7 @@ def fingerprint_dataset(
     records
         the import report; rows that are not ``used`` are left out.
     progress
-        told of every frame.
+        told of every frame read, and of every frame measured.
     threads
         frames measured at a time; the result does not depend on it.
 
@@ -53,8 +58,21 @@ def fingerprint_dataset(
     used = sorted((record for record in records if record.status == "used"), key=lambda record: record.frame)
     if not used:
         raise DataError("no frame can be used", where=dataset.name, todo="see the reasons in frames.csv")
-    measures = list(_measure_all(raw_folder, used, dataset.structure_set, progress, threads))
-    return summarise(dataset, used, measures)
+    structures = dataset.structure_set
+
+    def read(record: FrameRecord) -> FrameContent:
+        return read_content(raw_folder, record, structures)
+
+    def measure(content: FrameContent) -> FrameMeasures:
+        names = [name for name in content.areas_px if content.frame in samples[name]]
+        return measure_frame(raw_folder, content, structures, names)
+
+    contents = list(_in_threads(read, used, "reading annotations", progress, threads))
+    for_grey = choose(content.frame for content in contents)
+    samples = {name: choose(c.frame for c in contents if name in c.areas_px) for name in structures}
+    chosen = for_grey.union(*samples.values())
+    measures = list(_in_threads(measure, [c for c in contents if c.frame in chosen], "fingerprint", progress, threads))
+    return summarise(dataset, used, contents, measures, for_grey)
 
 
 def structures_by_frame(
@@ -74,14 +92,15 @@ def structures_by_frame(
         return dict(zip(frames, pool.map(shown, frames), strict=True))
 
 
-def _measure_all(
-    raw_folder: Path, records: Sequence[FrameRecord], structures: StructureSet, progress: Progress, threads: int
-) -> Iterator[FrameMeasures]:
+def _in_threads(
+    function: Callable[[T], R], items: Sequence[T], description: str, progress: Progress, threads: int
+) -> Iterator[R]:
+    """``function`` of every item, in their order."""
     pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="fingerprint")
     try:
-        with progress.task("fingerprint", len(records)) as task:
-            for measures in pool.map(lambda record: measure_frame(raw_folder, record, structures), records):
-                yield measures
+        with progress.task(description, len(items)) as task:
+            for result in pool.map(function, items):
+                yield result
                 task.advance()
     finally:
         # After an error or an interrupt the frames that nobody waits for are not measured.

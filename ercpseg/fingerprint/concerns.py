@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ercpseg.documents.fingerprint import Fingerprint
-from ercpseg.fingerprint.frame import FrameMeasures
+from ercpseg.fingerprint.frame import FrameContent
 
 DEVICE_WORDS = frozenset({"endoscope", "scope", "guidewire", "wire", "catheter", "tube", "tubings", "line", "stent"})
 """Words in structure names that mean something radio-opaque, which canonical frames show dark (R1)."""
@@ -25,9 +25,9 @@ def is_device(name: str) -> bool:
     return not DEVICE_WORDS.isdisjoint(name.split("_"))
 
 
-def find_concerns(fingerprint: Fingerprint, measures: Sequence[FrameMeasures]) -> tuple[str, ...]:
+def find_concerns(fingerprint: Fingerprint, contents: Sequence[FrameContent]) -> tuple[str, ...]:
     """The warnings of a fingerprint, in a fixed order."""
-    return (*_about_dataset(fingerprint), *_about_structures(fingerprint, measures))
+    return (*_about_dataset(fingerprint), *_about_structures(fingerprint, contents))
 
 
 def _about_dataset(f: Fingerprint) -> Iterator[str]:
@@ -60,17 +60,14 @@ def _about_dataset(f: Fingerprint) -> Iterator[str]:
         )
 
 
-def _about_structures(f: Fingerprint, measures: Sequence[FrameMeasures]) -> Iterator[str]:
+def _about_structures(f: Fingerprint, contents: Sequence[FrameContent]) -> Iterator[str]:
     for name, s in f.structures.items():
         if s.frames == 0:
             yield f"{name} is in no frame; it cannot be learnt."
             continue
         if s.frames < FEW_FRAMES <= f.frames:
             yield f"{name} is in {s.frames} of {f.frames} frames only; its scores will be uncertain."
-        full = sum(
-            name in m.structures and m.structures[name].area_px > FULL_FRAC * m.size_px[0] * m.size_px[1]
-            for m in measures
-        )
+        full = sum(name in c.areas_px and c.areas_px[name] > FULL_FRAC * c.size_px[0] * c.size_px[1] for c in contents)
         if full:
             yield f"{name} fills more than {100 * FULL_FRAC:.0f} % of {full} frame(s); is its mask inverted?"
     bright = {name: s.bright_frac for name, s in f.structures.items() if s.device and s.bright_frac > BRIGHT_FRAC}

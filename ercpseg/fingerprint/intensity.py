@@ -12,6 +12,10 @@ from ercpseg.structures import Mask
 
 FIELD_SIDE_PX = 200
 """Side at which the field is looked for. A field is hundreds of pixels wide, so every n-th pixel shows it as well."""
+GRID_SIDE_PX = 256
+"""Side at which mean and spread are taken: on every n-th pixel of a larger frame."""
+NOISE_ROWS = 128
+"""Rows in which the noise is looked for."""
 MAD_TO_SD = 1.4826
 """Median absolute deviation to standard deviation, for a normal distribution."""
 
@@ -45,7 +49,7 @@ def measure_intensity(pixels: NDArray[Any], field: Mask, bits: int) -> Intensity
     frames and added after a z-score: the median absolute response to the second difference in both directions, which
     is blind to any gradient and, by the median, to lines and edges (Immerkær 1996, with a median for the mean).
     """
-    step = max(1, max(pixels.shape) // 1024)
+    step = max(1, max(pixels.shape) // GRID_SIDE_PX)
     inside = pixels[::step, ::step][field[::step, ::step]].astype(np.float64)
     largest = float(2**bits - 1)
     mean, sd = float(inside.mean()), float(inside.std())
@@ -61,9 +65,10 @@ def _noise_sd(pixels: NDArray[Any], field: Mask) -> float:
     """Noise in grey values: |[1 −2 1]ᵀ[1 −2 1]| has standard deviation 6 where the noise has 1."""
     if min(pixels.shape) < 3:
         return 0.0
-    rows = slice(None, None, max(1, pixels.shape[0] // 512))
-    # Every n-th row of responses, each from its own three rows.
-    above, here, below = (part[rows].astype(np.int32) for part in (pixels[:-2], pixels[1:-1], pixels[2:]))
+    rows = slice(None, None, max(1, pixels.shape[0] // NOISE_ROWS))
+    # Every n-th row of responses, each from its own three rows. The response reaches 16 times the largest grey value.
+    integer: type[np.signedinteger[Any]] = np.int16 if pixels.dtype == np.uint8 else np.int32
+    above, here, below = (part[rows].astype(integer) for part in (pixels[:-2], pixels[1:-1], pixels[2:]))
     vertical = above - 2 * here + below
     response = np.abs(vertical[:, :-2] - 2 * vertical[:, 1:-1] + vertical[:, 2:])
     inside = response[field[1:-1][rows][:, 1:-1]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.documents.fingerprint import Fingerprint, IntensityFingerprint, Percentiles, StructureFingerprint
 from ercpseg.fingerprint.concerns import find_concerns, is_device
-from ercpseg.fingerprint.frame import FrameMeasures
+from ercpseg.fingerprint.frame import FrameContent, FrameMeasures
+from ercpseg.fingerprint.intensity import IntensityMeasures
 from ercpseg.fingerprint.shape import (
     count_shapes,
     long_side_spread,
@@ -25,52 +26,74 @@ CLEAR_CONTRAST = 0.1
 """In units of the in-field standard deviation; below it a structure is neither bright nor dark."""
 
 
-def summarise(dataset: Dataset, records: Sequence[FrameRecord], measures: Sequence[FrameMeasures]) -> Fingerprint:
-    """Fingerprint of the used frames; ``records`` and ``measures`` in the same order, at least one."""
-    sizes = [m.size_px for m in measures]
+def summarise(
+    dataset: Dataset,
+    records: Sequence[FrameRecord],
+    contents: Sequence[FrameContent],
+    measures: Sequence[FrameMeasures],
+    for_grey: Collection[str],
+) -> Fingerprint:
+    """Fingerprint of the used frames.
+
+    Parameters
+    ----------
+    dataset
+        its name, structures and hash go into the fingerprint.
+    records, contents
+        of all used frames, in the same order, at least one.
+    measures
+        of the frames in the sample, in that order too.
+    for_grey
+        names of the measured frames whose grey values are summarised.
+    """
+    sizes = [c.size_px for c in contents]
     reference = reference_long_side_px(sizes)
     patients = {record.patient if record.patient is not None else f"\0{record.frame}" for record in records}
-    counts = np.sum([m.bitmask_counts for m in measures], axis=0)
+    counts = np.sum([c.bitmask_counts for c in contents], axis=0)
     known = sum(r.spacing_y_mm is not None and r.spacing_x_mm is not None for r in records)
-    structures = {name: _structure(name, measures, reference) for name in dataset.structures}
+    grey = [m.intensity for m in measures if m.content.frame in for_grey]
+    structures = {name: _structure(name, contents, measures, reference) for name in dataset.structures}
     fingerprint = Fingerprint.new(
         dataset=dataset.name,
         frames_sha256=dataset.frames_sha256,
-        frames=len(measures),
+        frames=len(contents),
         patients=len(patients),
         grouped_by=_grouped_by(records, len(patients)),
         shapes=count_shapes(sizes),
         reference_long_side_px=reference,
         long_side_spread=round_significant(long_side_spread(sizes)),
         aspect=_percentiles([width / height for height, width in sizes]),
-        bits={str(bits): n for bits, n in sorted(Counter(m.bits for m in measures).items())},
+        bits={str(bits): n for bits, n in sorted(Counter(c.bits for c in contents).items())},
         spacing_known_frac=round_significant(known / len(records)),
-        field_frac=_percentiles([m.intensity.field_frac for m in measures]),
+        field_frac=_percentiles([i.field_frac for i in grey]),
         annotated_outside_field_frac=_outside(measures),
-        intensity=_intensity(measures),
+        intensity=_intensity(grey),
         structures=structures,
         overlap=_overlap(counts, dataset.structure_set),
     )
-    return fingerprint.model_copy(update={"warnings": find_concerns(fingerprint, measures)})
+    return fingerprint.model_copy(update={"warnings": find_concerns(fingerprint, contents)})
 
 
-def _intensity(measures: Sequence[FrameMeasures]) -> IntensityFingerprint:
-    means = [m.intensity.mean_frac for m in measures]
-    sds = [m.intensity.sd_frac for m in measures]
+def _intensity(grey: Sequence[IntensityMeasures]) -> IntensityFingerprint:
+    means = [i.mean_frac for i in grey]
+    sds = [i.sd_frac for i in grey]
     return IntensityFingerprint(
         mean=_percentiles(means),
         sd=_percentiles(sds),
-        noise_sd=_percentiles([m.intensity.noise_sd for m in measures]),
+        noise_sd=_percentiles([i.noise_sd for i in grey]),
         mean_cv=_variation(means),
         sd_cv=_variation(sds),
     )
 
 
-def _structure(name: str, measures: Sequence[FrameMeasures], reference_px: int) -> StructureFingerprint:
+def _structure(
+    name: str, contents: Sequence[FrameContent], measures: Sequence[FrameMeasures], reference_px: int
+) -> StructureFingerprint:
+    frames = sum(name in c.areas_px for c in contents)
     shown = [(m.structures[name], m) for m in measures if name in m.structures]
     # Lengths refer to the reference long side, areas to its square; see documents/fingerprint.py.
-    scales = [reference_px / max(m.size_px) for _, m in shown]
-    largest_grey = [2**m.bits - 1 for _, m in shown]
+    scales = [reference_px / max(m.content.size_px) for _, m in shown]
+    largest_grey = [2**m.content.bits - 1 for _, m in shown]
     contrasts = [
         s.contrast_grey / (m.intensity.sd_frac * grey)
         for (s, m), grey in zip(shown, largest_grey, strict=True)
@@ -79,8 +102,8 @@ def _structure(name: str, measures: Sequence[FrameMeasures], reference_px: int) 
     widths = [s.widths_px * scale for (s, _), scale in zip(shown, scales, strict=True)]
     areas = [s.component_areas_px * scale**2 for (s, _), scale in zip(shown, scales, strict=True)]
     return StructureFingerprint(
-        frames=len(shown),
-        presence_frac=round_significant(len(shown) / len(measures)),
+        frames=frames,
+        presence_frac=round_significant(frames / len(contents)),
         foreground_frac=percentiles([s.foreground_frac for s, _ in shown]),
         width_px=percentiles(np.concatenate(widths), n=len(shown)) if shown else None,
         length_px=percentiles([s.length_px * scale for (s, _), scale in zip(shown, scales, strict=True)]),
@@ -112,7 +135,7 @@ def _overlap(counts: NDArray[np.int64], structures: StructureSet) -> dict[str, d
 
 
 def _outside(measures: Sequence[FrameMeasures]) -> float:
-    """Share of all annotated pixels that lie outside the field that was found."""
+    """Share of the annotated pixels that were measured that lie outside the field that was found."""
     areas = [(s.area_px, s.outside_frac) for m in measures for s in m.structures.values()]
     total = sum(area for area, _ in areas)
     return round_significant(sum(area * frac for area, frac in areas) / total) if total else 0.0

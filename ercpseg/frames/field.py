@@ -69,7 +69,7 @@ def _large_parts(exposed: Mask) -> Mask:
         return exposed
     sizes = np.bincount(labels.ravel(), minlength=2)
     sizes[0] = 0
-    keep = (sizes >= LARGE_PART_FRAC * max(1, sizes.max())).take(labels)
+    keep: Mask = (sizes >= LARGE_PART_FRAC * max(1, sizes.max())).take(labels)
     if step == 1:
         return keep
     # Pixels above and left of a kept one, up to the next one looked at, are reached from it.

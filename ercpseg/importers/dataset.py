@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
@@ -171,8 +172,10 @@ def _case(pending: Pending, key: str, layout: Layout) -> Case | FrameRecord:
 
 def _sha256(array: NDArray[Any]) -> str:
     """SHA-256 of type, shape and little-endian content."""
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return hashlib.sha256(f"{array.dtype.name}{array.shape}".encode() + little.tobytes()).hexdigest()
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
+    digest.update(little.data)
+    return digest.hexdigest()
 
 
 def _duplicate(record: FrameRecord) -> FrameRecord:

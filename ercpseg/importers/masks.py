@@ -49,7 +49,8 @@ def _draw(
     for name, found in files:
         mask = _read(found)
         check_shape(mask.shape, shape)
-        masks[name] = mask | masks[name] if name in masks else mask
+        if mask.any():
+            masks[name] = mask | masks[name] if name in masks else mask
     return structures.encode(masks, shape), ()
 
 

@@ -16,10 +16,10 @@ from ercpseg.documents.plan import Plan
 from ercpseg.frames.prepare import prepare, resample_bitmask
 from ercpseg.nnunet.convert import data_identifier
 from ercpseg.nnunet.labels import ErcpPlans
-from ercpseg.nnunet.store import StoredFrame, StoreIndex, index_path, write_frame
+from ercpseg.nnunet.store import StoredFrame, StoreIndex, frame_files, index_path, write_frame
 from ercpseg.progress import SILENT, Progress, track
 from ercpseg.storage import documents, images
-from ercpseg.storage.atomic import flush_folder, remove_leftovers
+from ercpseg.storage.atomic import flush, remove_leftovers
 from ercpseg.storage.workspace import Workspace
 from ercpseg.structures import Bitmask
 
@@ -103,16 +103,19 @@ def preprocess(
             frames, track(pool.map(one, frames), progress, "Preparing frames", len(frames)), strict=True
         ):
             stored[name] = frame
+            flush(
+                *frame_files(folder, name)
+            )  # here, so that the threads that prepare frames need not wait for the disk
             if len(stored) >= save_at:
                 save_at += max(SAVE_EVERY, int(SAVE_FRAC * len(stored)))
                 documents.save(index_path(folder), StoreIndex.new(complete=False, frames={**known, **stored}))
-    flush_folder(folder)
+    flush(folder)
     documents.save(index_path(folder), StoreIndex.new(complete=True, frames=stored))
     return folder
 
 
 def _hash(folder: Path, name: str) -> str | None:
-    files = [folder / f"{name}.b2nd", folder / f"{name}_seg.b2nd"]
+    files = frame_files(folder, name)
     if not all(file.is_file() for file in files):
         return None
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

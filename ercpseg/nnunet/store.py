@@ -85,6 +85,11 @@ def read_fold(folder: Path, fold: int | str) -> tuple[list[str], list[str]]:
     return list(train), list(val)
 
 
+def frame_files(folder: Path, name: str) -> tuple[Path, Path]:
+    """The files of one prepared frame: image and bitmask."""
+    return folder / f"{name}.b2nd", folder / f"{name}_seg.b2nd"
+
+
 def encode(array: NDArray[Any]) -> bytes:
     """Compress (c, 1, y, x) as one blosc2 frame, one chunk; same array, same bytes (one thread)."""
     # Sorting bytes by their place in a number helps numbers of several bytes only.
@@ -97,12 +102,13 @@ def encode(array: NDArray[Any]) -> bytes:
 def write_frame(folder: Path, name: str, image: NDArray[np.float32], bitmask: Bitmask) -> str:
     """Write one prepared frame (1, 1, y, x) and its bitmask (1, 1, y, x); returns the SHA-256 over both files.
 
-    The files are not flushed to the disk: whoever writes the index as complete flushes the folder first, and until
-    then nothing is taken for right unless its hash is.
+    The files are not flushed to the disk: whoever writes the index as complete flushes them first, and until then
+    nothing is taken for right unless its hash is.
     """
     data, labels = encode(image), encode(bitmask)
-    write_bytes(folder / f"{name}_seg.b2nd", labels, durable=False)
-    write_bytes(folder / f"{name}.b2nd", data, durable=False)
+    image_path, bitmask_path = frame_files(folder, name)
+    write_bytes(bitmask_path, labels, durable=False)
+    write_bytes(image_path, data, durable=False)
     digest = hashlib.sha256(data)
     digest.update(labels)
     return digest.hexdigest()

@@ -42,7 +42,7 @@ def encode_png(array: NDArray[Any]) -> bytes:
 
 def _is_flat(array: NDArray[Any]) -> bool:
     rows = array[::8]
-    return np.count_nonzero(rows[:, 1:] == rows[:, :-1]) > FLAT_FRAC * rows[:, 1:].size
+    return int(np.count_nonzero(rows[:, 1:] == rows[:, :-1])) > FLAT_FRAC * rows[:, 1:].size
 
 
 def read_png_header(path: Path) -> tuple[tuple[int, int], int]:

@@ -180,7 +180,7 @@ def stop_and_go_on(command, space, number: int, epochs: int) -> tuple[int, str, 
 
 
 def test_ctrl_c_in_a_process_that_trains(command, workspace) -> None:
-    code, err, took = stop_and_go_on(command, workspace, signal.SIGINT, 15)
+    code, err, took = stop_and_go_on(command, workspace, signal.SIGINT, 8)
     assert code == 75
     assert err.endswith("error: training was stopped and saved; run the same command to go on\n")
     assert "Traceback" not in err

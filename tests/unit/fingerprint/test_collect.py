@@ -11,6 +11,7 @@ import pytest
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.errors import DataError, StorageError
+from ercpseg.fingerprint import sample
 from ercpseg.fingerprint.collect import fingerprint_dataset, structures_by_frame
 from ercpseg.storage.images import write_png
 
@@ -85,6 +86,35 @@ def test_order_and_threads_change_nothing(tmp_path: Path) -> None:
     assert fingerprint(tmp_path, records[::-1], threads=4).to_json() == one.to_json()
 
 
+def test_a_sample_is_measured_and_everything_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [frame(tmp_path, f"p{i}_0", side=48) for i in range(12)]
+    for i in range(4):  # the duct is in eight frames, and the stone in four others
+        write_png(tmp_path / "labelsTr" / f"p{i}_0.png", np.pad(np.full((4, 4), STONE, np.uint8), ((0, 44), (0, 44))))
+    whole = fingerprint(tmp_path, records)
+    monkeypatch.setattr(sample.choose, "__defaults__", (3,))
+    f = fingerprint(tmp_path, records)
+    assert (f.structures["cbd"].frames, f.structures["stone"].frames) == (8, 4)
+    assert (f.frames, f.shapes, f.overlap, f.bits) == (whole.frames, whole.shapes, whole.overlap, whole.bits)
+    assert f.structures["cbd"].presence_frac == whole.structures["cbd"].presence_frac
+    assert (whole.structures["cbd"].width_px.n, f.structures["cbd"].width_px.n) == (8, 3)
+    assert (whole.intensity.mean.n, f.intensity.mean.n, f.structures["stone"].contrast.n) == (12, 3, 3)
+    assert fingerprint(tmp_path, records[::-1], threads=3).to_json() == f.to_json()
+    # Frames that do not show the duct do not change what is measured of it.
+    without = fingerprint(tmp_path, records[4:])
+    assert without.structures["cbd"].model_copy(update={"presence_frac": 0.666667}) == f.structures["cbd"]
+
+
+def test_the_sample_follows_names_only() -> None:
+    names = [f"p{i}_{j}" for i in range(40) for j in range(5)]
+    chosen = sample.choose(names)
+    assert len(chosen) == sample.MAX_FRAMES
+    assert sample.choose(names[::-1]) == chosen
+    assert sample.choose(names[:50]) == set(names[:50])
+    # What is gone makes room, and changes nothing else.
+    gone = next(iter(chosen))
+    assert len(sample.choose(set(names) - {gone}) - chosen) == 1
+
+
 def test_only_used_frames_are_read(tmp_path: Path) -> None:
     records = [frame(tmp_path, f"p{i}_0") for i in range(3)]
     refused = FrameRecord(frame="absent", source="x", status="refused", code="unreadable")
@@ -115,7 +145,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 
     count = Count()
     fingerprint(tmp_path, [frame(tmp_path, f"p{i}_0") for i in range(3)], progress=count)
-    assert count.done == 3
+    assert count.done == 3 + 3, "every frame is read, and here every frame is measured too"
 
 
 @pytest.mark.parametrize(

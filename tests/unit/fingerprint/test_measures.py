@@ -61,6 +61,14 @@ def test_a_bar_has_its_width_and_length(width: int) -> None:
     assert measures.components == 1
 
 
+def test_a_long_line_is_measured_at_some_places() -> None:
+    """A line whose left half is 3 px wide and whose right half is 9 px: half of the widths are of each."""
+    mask = (Y >= 100) & (Y < 103) & (X >= 5) & (X < 250) | (Y >= 97) & (Y < 106) & (X >= 128) & (X < 250)
+    widths = measure_structure(mask, mask.astype(np.uint8), WHOLE).widths_px
+    assert (widths[3], widths[-4]) == (3, 9)
+    assert 0.4 < np.mean(widths < 5) < 0.6
+
+
 def test_components_and_shares() -> None:
     mask = ((X - 50) ** 2 + (Y - 50) ** 2 < 100) | ((X - 150) ** 2 + (Y - 50) ** 2 < 400)
     field = X < 100

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ercpseg.frames.field import find_field
+from ercpseg.frames.field import COARSE_SIDE_PX, find_field
 
 N = 200
 Y, X = np.mgrid[:N, :N].astype(float)
@@ -138,6 +138,29 @@ def test_sixteen_bits_and_a_raised_black_level() -> None:
 def test_tiny_frames(shape: tuple[int, int]) -> None:
     pixels = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
     assert find_field(pixels).shape == shape
+
+
+@pytest.mark.parametrize("times", [2, 3, 7])
+@pytest.mark.parametrize("shape", [circle, rectangle, octagon])
+def test_large_frames(shape: object, times: int) -> None:
+    """Parts are told apart on every n-th pixel; where the field ends is looked up on all of them."""
+    drawn = shape()[3:-2, 1:].repeat(times, axis=0).repeat(times, axis=1)  # type: ignore[operator]
+    pixels = frame(drawn)
+    step = max(drawn.shape) // COARSE_SIDE_PX
+    pixels[4 : 4 + 7 * times, 9 : 60 * times : 3] = 255  # burned-in text
+    drawn_hull = find_field(np.where(drawn, np.uint8(120), np.uint8(4)))
+    found = find_field(pixels)
+    assert close(found, drawn, pixels=times)
+    assert close(found, drawn_hull, pixels=max(1, step))
+
+
+def test_only_what_lies_close_to_a_large_field_may_count_as_part_of_it() -> None:
+    drawn = np.zeros((1024, 1024), bool)
+    drawn[101:900, 101:900] = True
+    pixels = frame(drawn)
+    assert np.array_equal(find_field(pixels), drawn)
+    pixels[300:400, 94] = pixels[300:400, 80] = 255  # 6 px and more away; every 4th pixel is looked at
+    assert np.array_equal(find_field(pixels), drawn)
 
 
 def test_turning_the_frame_turns_the_field() -> None:

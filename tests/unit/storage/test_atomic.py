@@ -124,6 +124,28 @@ def test_a_write_that_fails_anywhere(
         assert str(path) in caught.value.message
 
 
+def test_files_may_be_flushed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = Faults(monkeypatch, full())
+    with faults.at(0):
+        for name in ("a", "b"):
+            atomic.write_bytes(tmp_path / name, NEW, durable=False)
+        assert "os.fsync" not in faults.calls
+        assert "Path.replace" in faults.calls, "a kill still leaves all or nothing"
+    with faults.at(0):
+        atomic.flush(tmp_path / "a", tmp_path / "b", tmp_path)
+    assert faults.calls == ["Path.open", "os.fsync"] * 2 + ["os.open", "os.fsync"]
+    for number in range(1, 5):
+        with faults.at(number), pytest.raises(StorageError, match="flushing failed: No space left"):
+            atomic.flush(tmp_path / "a", tmp_path)
+    with pytest.raises(StorageError):
+        atomic.flush(tmp_path / "missing")
+
+
+def test_the_beginning_of_a_file(tmp_path: Path) -> None:
+    atomic.write_bytes(tmp_path / "file", NEW)
+    assert atomic.read_bytes(tmp_path / "file", 4) == NEW[:4]
+
+
 def test_a_full_disk(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")

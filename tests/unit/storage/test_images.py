@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ercpseg.errors import StorageError
-from ercpseg.storage.images import encode_png, read_png, write_png
+from ercpseg.storage.images import encode_png, read_png, read_png_header, write_png
 
 
 def test_booleans_become_black_and_white(tmp_path: Path) -> None:
@@ -43,6 +43,35 @@ def test_another_decoder_reads_the_same(tmp_path: Path) -> None:
     with Image.open(tmp_path / "a.png") as image:
         assert image.mode.startswith("I")
         assert np.array_equal(np.asarray(image), grey)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (64, 80), (17, 33, 3)])
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_drawn_and_recorded_images_come_back(tmp_path: Path, shape: Any, flat: bool, dtype: Any) -> None:
+    from skimage.io import imread
+
+    picture = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+    if flat:
+        picture[...] = picture.flat[0]
+        picture[shape[0] // 2 :] = 7
+    if len(shape) == 3 and dtype is np.uint16:
+        return
+    write_png(tmp_path / "a.png", picture)
+    back = read_png(tmp_path / "a.png")
+    assert back.dtype == dtype
+    assert np.array_equal(back, picture)
+    assert np.array_equal(imread(tmp_path / "a.png"), picture)
+    assert read_png_header(tmp_path / "a.png") == (shape[:2], 8 * picture.itemsize)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a" * 9])
+def test_a_header_that_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(StorageError, match="damaged"):
+        read_png_header(tmp_path / "a.png")
+    with pytest.raises(StorageError):
+        read_png_header(tmp_path / "missing.png")
 
 
 def test_damage_never_gives_another_picture(tmp_path: Path) -> None:
