@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import threading
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -79,7 +76,6 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
     from ercpseg.importers.dataset import import_dataset
 
     folder = space.dataset_folder(name)
-    _load_ahead()
     if source is not None:
         dataset = import_dataset(source, space, name, progress=progress)
     elif (folder / "dataset.json").exists():
@@ -106,21 +102,6 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
     # Last, so that a plan is only taken as finished when everything after it is done.
     write_text(folder / REQUEST, request)
     return Planned(dataset, fingerprint, made, folder, fresh=True)
-
-
-def _load_ahead() -> None:
-    """Import what the later stages need (torch and nnU-Net take 6 s) while frames are read; the same modules, earlier.
-
-    A failure is not lost: the stage that needs the module imports it again and raises.
-    """
-
-    def work() -> None:
-        with contextlib.suppress(Exception):
-            import_module("ercpseg.training.cost")
-            import_module("ercpseg.nnunet.planning")
-            import_module("ercpseg.nnunet.preprocessor")
-
-    threading.Thread(target=work, name="ercpseg-imports", daemon=True).start()
 
 
 def _decide(
