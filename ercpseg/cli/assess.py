@@ -26,7 +26,7 @@ def evaluate(
 
     Writes scores.json and scores.csv (a row per frame and structure) and prints the table, with n and intervals.
     """
-    from ercpseg.evaluation.run import evaluate as run
+    from ercpseg.pipeline.assess import evaluate as run
 
     for folder, name in ((predictions, "PREDICTIONS"), (reference, "REFERENCE")):
         if not folder.is_dir():

@@ -34,6 +34,17 @@ def plan_and_preprocess(
         list[str] | None,
         typer.Option("--set", help="Pin a decision, for example --set patch.batch_size=2.", metavar="KEY=VALUE"),
     ] = None,
+    structures: Annotated[
+        str | None,
+        typer.Option(
+            "--structures",
+            help="Take these only, for example endoscope,guidewire; other labels are refused. Default: all that are found.",
+            show_default=False,
+        ),
+    ] = None,
+    line_width: Annotated[
+        float, typer.Option("--line-width", help="Width in pixels that labelme lines are drawn with.")
+    ] = 3.0,
     workspace: WorkspaceOption = None,
 ) -> int:
     """Look at a dataset, decide how to train on it, say why, and prepare its frames.
@@ -47,12 +58,21 @@ def plan_and_preprocess(
 
     if memory is not None and not 0 < memory < MAX_MEMORY_GB:
         raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
-    options = PlanOptions(recipe, parse_duration(time_budget), memory, device, tuple(_pin(text) for text in set_ or []))
+    options = PlanOptions(
+        recipe=recipe,
+        time_budget_s=parse_duration(time_budget),
+        memory_gb=memory,
+        device=device,
+        overrides=tuple(_pin(text) for text in set_ or []),
+        structures=tuple(part.strip() for part in structures.split(",")) if structures is not None else None,
+        line_width_px=line_width,
+    )
     planned = plan(dataset, name=name, workspace=workspace, options=options, progress=ConsoleProgress())
     data = planned.dataset
     if not planned.fresh:
         say(f"{data.name} is planned and prepared already; nothing to do. The plan: {planned.folder / 'plan.md'}")
-        return _counts(planned)
+        _counts(planned)
+        return errors.EXIT_DONE
     rows = [[row[key] for key in ("decision", "value", "rule", "because")] for row in decision_rows(planned.plan)]
     table(["decision", "value", "rule", "because"], rows, title=f"Plan of {data.name}")
     for warning in planned.plan.warnings:

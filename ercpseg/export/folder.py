@@ -89,7 +89,13 @@ class PredictionWriter:
             raise ValueError(f"bitmask is {bitmask.dtype} {bitmask.shape}; expected uint8 {frame.pixels.shape}")
         _check_name(frame.name, self._names)
         self._begin()
-        row = {"frame": frame.name, "source": frame.source, "index": frame.index, "status": "used"}
+        row = {
+            "frame": frame.name,
+            "source": frame.source,
+            "index": frame.index,
+            "status": "used",
+            "reason": "; ".join(frame.notes),
+        }
         self._rows.append(row | {"milliseconds": round(float(milliseconds), 3)})
         self._queue.put(lambda: self._write_files(frame, bitmask), key=frame.name)
 
@@ -97,24 +103,37 @@ class PredictionWriter:
         """Take the row of a file or frame that was refused or ignored; nothing but the row is written."""
         if record.status == "used":
             raise ValueError("a used frame comes with its prediction; call write()")
-        self._begin()
+        if self._finished:
+            raise ValueError("this run is finished")
         self._rows.append({key: getattr(record, key) for key in COLUMNS if key != "milliseconds"})
 
     def finish(self, run: Mapping[str, Any]) -> PredictionSummary:
         """Wait for the files, write ``frames.csv`` and then ``run.json`` (``run`` plus counts), and count the rows.
+
+        A run that predicted nothing leaves an earlier prediction in the folder as it is.
 
         Raises
         ------
         StorageError
             when a file could not be written.
         """
+        summary = summarise(self.output, self._rows)
+        if not self._begun and is_prediction(self.output):
+            # Nothing was predicted: what an earlier run left here is worth more than a table of refusals.
+            self._queue.abandon()
+            self._finished = True
+            return summary
         self._begin()
         self._queue.close()
-        summary = summarise(self.output, self._rows)
         write_table(self.output / "frames.csv", COLUMNS, self._rows)
         self._write_run(run, summary)
         self._finished = True
         return summary
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why frames were refused or ignored, a text per row."""
+        return [f"{row['code']} ({row['reason']})" for row in self._rows if row["status"] != "used"]
 
     def __enter__(self) -> PredictionWriter:
         return self

@@ -34,12 +34,12 @@ def _about_dataset(f: Fingerprint) -> Iterator[str]:
     if f.patients == 1:
         yield (
             f"All {f.frames} frames count as one patient, so no split can tell how well a new patient is segmented; "
-            "say in a descriptor how frames group by patient."
+            "begin file names with the patient and a _."
         )
     elif f.patients == f.frames > 1:
         yield (
             f"Each of the {f.frames} frames counts as its own patient; if some show the same patient, scores will be "
-            "too good: say in a descriptor how frames group."
+            "too good: begin file names with the patient and a _."
         )
     if f.frames < FEW_FRAMES:
         yield f"Only {f.frames} frames: too few to train on and to trust a score."

@@ -13,7 +13,8 @@ class Frame:
     """One 2D X-ray image in canonical form.
 
     ``pixels`` is (y, x), uint8 or uint16, devices dark (MONOCHROME2), stored values without any window. ``spacing_mm``
-    is (y, x) or None when unknown; it is never guessed. ``patient`` and ``series`` group frames and are never printed.
+    is (y, x) or None when unknown; it is never guessed. ``notes`` say what was changed on
+    the way in (inverted, collapsed to grey). ``patient`` and ``series`` group frames and are never printed.
     """
 
     name: str
@@ -24,3 +25,4 @@ class Frame:
     patient: str | None = None
     series: str | None = None
     spacing_mm: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()

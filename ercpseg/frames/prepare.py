@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import torch
 
 
+THIN_PX = 2.0
+"""Below this working width a majority vote breaks a line (sampling theorem)."""
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Native and working size (y, x) of one frame: all that is needed to bring a result back."""
@@ -83,8 +87,8 @@ def _resample(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.f
 def resample_bitmask(bitmask: Bitmask, size: tuple[int, int], thin_bits: int = 0) -> Bitmask:
     """Bitmask (y, x) to ``size``, structure by structure, so that overlap survives.
 
-    A pixel is set where at least half of it is covered; for the structures in ``thin_bits``, where any of it is
-    covered when shrinking (half a wire's width must not vanish, R7).
+    A pixel is set where at least half of it is covered. Where a structure of ``thin_bits`` would shrink below
+    :data:`THIN_PX`, any coverage sets it (a wire must not vanish, R7); wider ones would only grow fat by that.
     """
     if bitmask.shape == size:
         return bitmask
@@ -95,13 +99,20 @@ def resample_bitmask(bitmask: Bitmask, size: tuple[int, int], thin_bits: int = 0
     result = np.zeros(size, np.uint8)
     shrinks = max(size) < max(bitmask.shape)
     for bit in bits:
-        mask = torch.from_numpy(((bitmask & bit) != 0).astype(np.float32))[None, None]
-        if shrinks and bit & thin_bits:
+        present = (bitmask & bit) != 0
+        mask = torch.from_numpy(present.astype(np.float32))[None, None]
+        if shrinks and bit & thin_bits and _mean_width(present) * max(size) / max(bitmask.shape) < THIN_PX:
             resampled = functional.adaptive_max_pool2d(mask, size)
         else:
             resampled = functional.interpolate(mask, size=size, mode="bilinear", antialias=shrinks, align_corners=False)
         result |= (resampled[0, 0].numpy() >= 0.5).astype(np.uint8) * np.uint8(bit)
     return result
+
+
+def _mean_width(mask: NDArray[np.bool_]) -> float:
+    """Mean width of band-like shapes in pixels: area over half the rim."""
+    rim = int(np.count_nonzero(mask[1:] != mask[:-1])) + int(np.count_nonzero(mask[:, 1:] != mask[:, :-1]))
+    return 2.0 * int(np.count_nonzero(mask)) / max(1, rim)
 
 
 def restore(

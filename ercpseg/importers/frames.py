@@ -34,6 +34,7 @@ class Pending:
             patient=entry.patient or patient_of(self.found.stem),
             series=entry.series or (self.found.source if entry.index is not None else None),
             spacing_mm=entry.spacing_mm,
+            notes=picture.notes,
         )
 
     def refused(self, error: InputRefused) -> FrameRecord:

@@ -157,8 +157,21 @@ def _ignored(entry: os.DirEntry[str], path: Path, top: Path) -> str | None:
     if stat.S_ISDIR(mode):
         if (path / "workspace.json").is_file():
             return "workspace"
-        return "output" if (path / "run.json").is_file() and (path / "frames.csv").is_file() else None
+        return "output" if _is_prediction(path) else None
     return None if stat.S_ISREG(mode) else "not-a-file"
+
+
+RUN_BYTES = 1 << 20
+"""More than any ``run.json`` holds."""
+
+
+def _is_prediction(folder: Path) -> bool:
+    """Whether ``predict`` made this folder: it begins with ``run.json``, whose schema tag says so."""
+    try:
+        with (folder / "run.json").open("rb") as handle:
+            return b'"schema": "ercpseg.prediction/' in handle.read(RUN_BYTES)
+    except OSError:
+        return False
 
 
 def _classify(path: Path, source: str) -> Found:

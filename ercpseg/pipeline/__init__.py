@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from ercpseg.evaluation.run import evaluate
+    from ercpseg.pipeline.assess import evaluate
     from ercpseg.pipeline.learn import train
     from ercpseg.pipeline.prepare import plan
 
@@ -37,7 +37,7 @@ STAGES = (
     Stage("train", "store, plan", "run folder", "ercpseg.training.run:train_fold"),
     Stage("export", "run folders", "model folder", "ercpseg.training.model:export_model"),
     Stage("predict", "frames, model", "masks, labels, overlays, frames.csv", "ercpseg.pipeline.apply:predict"),
-    Stage("evaluate", "two folders of masks", "scores.json, scores.csv", "ercpseg.evaluation.run:evaluate"),
+    Stage("evaluate", "two folders of masks", "scores.json, scores.csv", "ercpseg.pipeline.assess:evaluate"),
     Stage("report", "plan, runs, scores", "report.html", "ercpseg.pipeline.report:report"),
 )
 """The order in which data pass through the rooms."""
@@ -45,7 +45,7 @@ STAGES = (
 _PUBLIC = {
     "plan": "ercpseg.pipeline.prepare",
     "train": "ercpseg.pipeline.learn",
-    "evaluate": "ercpseg.evaluation.run",
+    "evaluate": "ercpseg.pipeline.assess",
 }
 
 

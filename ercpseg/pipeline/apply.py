@@ -13,7 +13,6 @@ from typing import Any
 from ercpseg.errors import DataError, UsageError
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage.resources import resource_folder
-from ercpseg.storage.tables import read_table
 from ercpseg.storage.workspace import Workspace
 from ercpseg.version import __version__
 
@@ -49,7 +48,7 @@ def predict(
     UsageError
         when there is no such input or model, or ``output`` holds something else.
     DataError
-        when no frame could be used; ``frames.csv`` is written all the same.
+        when no frame could be used; an earlier prediction in ``output`` stays as it is.
     """
     from ercpseg.export.folder import PredictionWriter
     from ercpseg.importers.frames import count_hint, iter_frames
@@ -78,20 +77,19 @@ def predict(
         }
         summary = writer.finish(run)
     if not summary.used:
-        raise _nothing_usable(source, output)
+        raise _nothing_usable(source, writer.reasons)
     return summary
 
 
-def _nothing_usable(source: Path, output: Path) -> DataError:
+def _nothing_usable(source: Path, reasons: list[str]) -> DataError:
     """What to say when no frame was predicted: the most frequent reasons."""
-    rows = read_table(output / "frames.csv")
-    reasons = Counter(f"{row['code']} ({row['reason']})" for row in rows)
-    text = "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(REASONS)) or "no file was found"
+    frequent = Counter(reasons).most_common(REASONS)
+    text = "; ".join(f"{count} × {reason}" for reason, count in frequent) or "no file was found"
     return DataError(
-        f"no usable frame in {len(rows)} found: {text}",
+        f"no usable frame in {len(reasons)} found: {text}",
         where=source,
         expected="PNG, TIFF, JPEG, BMP or DICOM frames",
-        todo=f"every file is listed in {output / 'frames.csv'}",
+        todo="an earlier prediction in the output folder was left as it is",
     )
 
 

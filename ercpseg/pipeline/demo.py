@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ercpseg.documents.scores import Scores
 from ercpseg.errors import UsageError
-from ercpseg.evaluation.run import evaluate
 from ercpseg.pipeline.apply import predict
+from ercpseg.pipeline.assess import evaluate
 from ercpseg.pipeline.learn import train
 from ercpseg.pipeline.prepare import PlanOptions, plan
 from ercpseg.pipeline.report import ReportInput, report

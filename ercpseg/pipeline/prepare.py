@@ -32,6 +32,8 @@ class PlanOptions:
     device: str = "auto"
     overrides: tuple[tuple[str, Any], ...] = ()
     threads: int = 2
+    structures: tuple[str, ...] | None = None
+    line_width_px: float = 3.0
 
 
 def plan(
@@ -77,7 +79,15 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
 
     folder = space.dataset_folder(name)
     if source is not None:
-        dataset = import_dataset(source, space, name, progress=progress)
+        _check_same(space, name, source)
+        dataset = import_dataset(
+            source,
+            space,
+            name,
+            structures=options.structures,
+            line_width_px=options.line_width_px,
+            progress=progress,
+        )
     elif (folder / "dataset.json").exists():
         dataset = documents.load(folder / "dataset.json", Dataset)
     else:
@@ -93,8 +103,9 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
     recipe = load_recipe(options.recipe)
     request = _request(options, recipe, fingerprint)
     old = _known(folder / "plan.json", Plan)
-    if old is not None and old.frames_sha256 == dataset.frames_sha256 and not _same(folder, request):
-        progress.say(f"{name} was planned with other options; folds that are trained already will not count any more")
+    if old is not None and not _same(folder, request):
+        changed = "other options" if old.frames_sha256 == dataset.frames_sha256 else "other frames"
+        progress.say(f"{name} was planned with {changed}; folds that are trained already will not count any more")
     if old is not None and _same(folder, request) and _prepared(space, name, old):
         return Planned(dataset, fingerprint, old, folder, fresh=False)
     made = _decide(space, dataset, fingerprint, records, recipe, options)
@@ -102,6 +113,27 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
     # Last, so that a plan is only taken as finished when everything after it is done.
     write_text(folder / REQUEST, request)
     return Planned(dataset, fingerprint, made, folder, fresh=True)
+
+
+def _check_same(space: Workspace, name: str, source: Path) -> None:
+    """Refuse a folder that shares no file with the dataset of this name: it would replace it and its model.
+
+    Raises
+    ------
+    UsageError
+        for another folder under a name that is taken.
+    """
+    if name not in space.names() or not (space.dataset_folder(name) / "dataset.json").exists():
+        return
+    from ercpseg.importers.frames import count_hint
+
+    used = [record.source for record in load_records(space, name) if record.status == "used"]
+    if used and not any((source / known).exists() for known in used) and count_hint(source):
+        raise UsageError(
+            f"the name {name} is taken by a dataset of which no file is in this folder",
+            where=source,
+            todo="give another name with --name",
+        )
 
 
 def _decide(

@@ -188,7 +188,7 @@ def folds(context: Context) -> Advice:
         because = f"Only {f.patients} patient(s) are told apart in {f.frames} frames."
         warnings = (
             f"FOLDS ARE SPLIT BY FRAME: only {f.patients} patient(s) are told apart, so frames of one patient are on both "
-            "sides and the scores will be TOO GOOD. Say in a descriptor how frames group by patient (R30).",
+            "sides and the scores will be TOO GOOD. Begin file names with the patient and a _ (R30).",
         )
     choices = {"count": count, "method": method, "grouped_by": by}
     return Advice({f"folds.{key}": Choice(value, because, inputs) for key, value in choices.items()}, warnings)

@@ -12,7 +12,9 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 def resource_folder(kind: str) -> Path:
     """The folder ``plans`` or ``datasets``: inside the installed package, else at the top of the checkout."""
     installed = _PACKAGE / f"_{kind}"
-    return installed if installed.is_dir() else _PACKAGE.parent / kind
+    checkout = _PACKAGE.parent / kind
+    # Beside an installed package a folder of that name belongs to somebody else.
+    return checkout if not installed.is_dir() and (_PACKAGE.parent / "pyproject.toml").is_file() else installed
 
 
 def resource_names(kind: str) -> list[str]:

@@ -236,3 +236,14 @@ def test_sizes_must_agree(tmp_path: Path) -> None:
 def test_a_used_record_is_no_refusal(tmp_path: Path) -> None:
     with PredictionWriter(tmp_path / "out", STRUCTURES) as writer, pytest.raises(ValueError, match="write"):
         writer.refuse(refused("a", status="used"))
+
+
+def test_a_run_that_predicts_nothing_leaves_the_earlier_one(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    predict(output, ["a"])
+    before = {name: (output / name).read_bytes() for name in files(output)}
+    writer = PredictionWriter(output, STRUCTURES)
+    writer.refuse(FrameRecord(frame="", source="x.txt", status="refused", code="unknown-format", reason="no image"))
+    assert writer.finish({}).used == 0
+    assert writer.reasons == ["unknown-format (no image)"]
+    assert {name: (output / name).read_bytes() for name in files(output)} == before

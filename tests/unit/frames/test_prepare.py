@@ -282,3 +282,12 @@ def test_the_eighth_bit() -> None:
     bits: dict[str, Any] = {name: 1 << i for i, name in enumerate("abcdefgh")}
     result, _ = restore(torch.ones(9, 2, 2), Geometry((2, 2), (2, 2)), bits, dict.fromkeys(bits, 0.5))
     assert result.tolist() == [[255, 255]] * 2
+
+
+@pytest.mark.parametrize(("width", "native"), [(6, 1024), (5, 576), (4, 513)])
+def test_a_line_that_stays_two_pixels_wide_does_not_grow_fat(width: int, native: int) -> None:
+    """Its area shrinks with the square of the scale; any coverage would make it up to 1.5 times as wide."""
+    mask = np.zeros((native, native), np.uint8)
+    mask[100 : 100 + width, 20:400] = 1
+    small = resample_bitmask(mask, (512, 512), thin_bits=1)
+    assert small.sum() == pytest.approx(mask.sum() * (512 / native) ** 2, rel=0.15)
