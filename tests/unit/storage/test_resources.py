@@ -45,6 +45,9 @@ def test_the_installed_copy_comes_first(tmp_path: Path, monkeypatch: pytest.Monk
     package = tmp_path / "ercpseg"
     (tmp_path / "plans").mkdir()
     monkeypatch.setattr(resources, "_PACKAGE", package)
+    # without a checkout around it, a folder of that name is somebody else's
+    assert resource_folder("plans") == package / "_plans"
+    (tmp_path / "pyproject.toml").write_text("")
     assert resource_folder("plans") == tmp_path / "plans"
     (package / "_plans").mkdir(parents=True)
     (package / "_plans/only.yaml").write_text("")
