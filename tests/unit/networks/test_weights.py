@@ -95,4 +95,7 @@ def test_read_only_arrays_are_taken() -> None:
     arrays = weights_of(network())
     for array in arrays.values():
         array.setflags(write=False)
-    load_weights(network(seed=1), arrays, where="test")
+    target = network(seed=1)
+    load_weights(target, arrays, where="test")
+    loaded = weights_of(target)
+    assert all(np.array_equal(loaded[name], array) for name, array in arrays.items())
