@@ -89,7 +89,7 @@ def _nothing_usable(source: Path, reasons: list[str]) -> DataError:
         f"no usable frame in {len(reasons)} found: {text}",
         where=source,
         expected="PNG, TIFF, JPEG, BMP or DICOM frames",
-        todo="an earlier prediction in the output folder was left as it is",
+        todo="give a folder that holds some; an earlier prediction in the output folder stays as it is",
     )
 
 

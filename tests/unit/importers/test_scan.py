@@ -24,7 +24,7 @@ def test_every_file_has_an_outcome(tmp_path):
     (tmp_path / "ws/workspace.json").write_text("{}")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/run.json").write_text('{"schema": "ercpseg.prediction/1"}')
-    (tmp_path / "out/frames.csv").write_text("")
+    (tmp_path / "out/b.png").write_bytes(b"\x89PNG\r\n\x1a\n")  # no frames.csv: a new run has just removed it
     for name, data in {
         "Thumbs.db": b"x",
         "notes.TXT": b"hello",
