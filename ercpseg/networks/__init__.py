@@ -1,16 +1,20 @@
 """Networks, one per file, built from plain numbers. ``NETWORKS`` maps the plan's name to a builder.
 
 Every network takes (n, c, y, x) with y and x multiples of its divisor and gives logits (n, heads, y, x); in training with
-auxiliary outputs it gives a list, full resolution first, each level half the size of the one before.
+auxiliary outputs it gives a list, full resolution first, each level half the size of the one before. Other sizes are
+refused by the first layer that cannot put them together; callers pad (:func:`ercpseg.frames.tiles.pad_to`). Nothing in a
+forward pass depends on the data, so that graphs can be captured and compiled. Numbers that a plan may set beyond
+``features`` are listed in :mod:`ercpseg.networks.options`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ercpseg.errors import DocumentError
+from ercpseg.networks.options import check_network, spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,25 +22,63 @@ if TYPE_CHECKING:
     from ercpseg.documents.plan import NetworkValues
 
 
-def _light(*, heads: int, features: Sequence[int], deep_supervision: int, stem_stride: int) -> nn.Module:
+def _light(**numbers: Any) -> nn.Module:
     from ercpseg.networks.light import LightUNet
 
-    return LightUNet(heads=heads, features=features, deep_supervision=deep_supervision, stem_stride=stem_stride)
+    return LightUNet(**numbers)
 
 
-def _unet(*, heads: int, features: Sequence[int], deep_supervision: int) -> nn.Module:
+def _unet(**numbers: Any) -> nn.Module:
     from ercpseg.networks.unet import PlainUNet
 
-    return PlainUNet(heads=heads, features=features, deep_supervision=deep_supervision)
+    return PlainUNet(**numbers)
+
+
+def _resenc(**numbers: Any) -> nn.Module:
+    from ercpseg.networks.resenc import ResidualUNet
+
+    return ResidualUNet(**numbers)
+
+
+def _classic(**numbers: Any) -> nn.Module:
+    from ercpseg.networks.classic import ClassicUNet
+
+    return ClassicUNet(**numbers)
+
+
+def _fra_net(**numbers: Any) -> nn.Module:
+    from ercpseg.networks.fra_net import FraNet
+
+    return FraNet(**numbers)
+
+
+def _ambrosini(**numbers: Any) -> nn.Module:
+    from ercpseg.networks.ambrosini import AmbrosiniUNet
+
+    return AmbrosiniUNet(**numbers)
+
+
+def _cascade(**numbers: Any) -> nn.Module:
+    from ercpseg.networks.cascade import CascadeUNet
+
+    return CascadeUNet(**numbers)
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "light": partial(_light, stem_stride=2),
     "light-full": partial(_light, stem_stride=1),
     "unet": _unet,
+    "resenc": _resenc,
+    "martin": partial(_classic, normalise=True, slope=0.01, pooling=False),
+    "ronneberger": partial(_classic, normalise=False, slope=0.0, pooling=True),
+    "fra-net": _fra_net,
+    "ambrosini": _ambrosini,
+    "cascade": _cascade,
 }
-"""``light``: Light U-Net at half resolution with a learnt doubling head; ``light-full``: the paper's reading;
-``unet``: nnU-Net's plain U-Net."""
+"""``light``: Light U-Net at half resolution with a learnt doubling head, our real-time network; ``light-full``: the paper's
+reading; ``unet``, ``resenc``: nnU-Net's plain and residual-encoder U-Nets; ``martin``: plain U-Net with batch norm;
+``ronneberger``: the U-Net of 2015; ``fra-net``; ``ambrosini``: residual U-Net over four frames; ``cascade``: LIP6's idea.
+All take ``input_channels``, ``heads``, ``features``, ``deep_supervision`` and what their options name."""
 
 
 PRIOR = 0.05
@@ -44,25 +86,61 @@ PRIOR = 0.05
 
 
 def divisor(name: str, features: Sequence[int]) -> int:
-    """Side lengths of an input must be multiples of this."""
-    return int(2 ** (len(features) - (0 if name == "light" else 1)))
-
-
-def build_network(values: NetworkValues, heads: int) -> nn.Module:
-    """Build the network a plan names, with fresh random weights.
+    """Side lengths of an input must be multiples of this.
 
     Raises
     ------
     DocumentError
-        when the plan names a network that does not exist.
+        when there is no network of this name.
     """
-    if values.name not in NETWORKS:
-        raise DocumentError(
-            f"no network called {values.name[:64]!r}", where="network.name", expected=f"one of {', '.join(NETWORKS)}"
-        )
-    network = NETWORKS[values.name](heads=heads, features=values.features, deep_supervision=values.deep_supervision)
+    return spec(name).divisor(features)
+
+
+def build_network(
+    values: NetworkValues,
+    heads: int | Sequence[str],
+    *,
+    input_channels: int = 1,
+    options: Mapping[str, object] | None = None,
+) -> nn.Module:
+    """Build the network a plan names, with fresh random weights.
+
+    ``heads``: how many outputs, or their names in order, which the cascade needs to know which one is the instrument.
+    ``input_channels``: frames stacked, the current one and those before it. ``options``: by default those of ``values``.
+
+    Raises
+    ------
+    DocumentError
+        when the plan names a network that does not exist, or a number is unknown or out of range.
+    """
+    given = getattr(values, "options", None) if options is None else options
+    chosen: dict[str, Any] = check_network(values.name, values.features, values.deep_supervision, given, input_channels)
+    count = heads if isinstance(heads, int) else len(heads)
+    if "instrument_head" in chosen:
+        chosen["instrument_head"] = _instrument(chosen["instrument_head"], heads)
+    network = NETWORKS[values.name](
+        heads=count,
+        features=values.features,
+        deep_supervision=values.deep_supervision,
+        input_channels=input_channels,
+        **chosen,
+    )
     _expect_background(network)
     return network
+
+
+def _instrument(index: int, heads: int | Sequence[str]) -> int:
+    """The head that the cascade's first stage learns. A guess would be a wrong mask under a right name, so none is made."""
+    if index < 0 and not isinstance(heads, int) and "instrument" in heads:
+        index = list(heads).index("instrument")
+    count = heads if isinstance(heads, int) else len(heads)
+    if not 0 <= index < count or count < 2:
+        raise DocumentError(
+            "the cascade does not know which head is the instrument",
+            where="network.options.instrument_head",
+            expected="a head called instrument, or the index of one",
+        )
+    return index
 
 
 def _expect_background(network: nn.Module) -> None:
