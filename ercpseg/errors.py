@@ -37,6 +37,8 @@ REFUSALS: dict[str, str] = {
     "colour": "the channels differ, so this is no grey X-ray frame; export it as grey",
     "unsupported-pixels": "the pixel format (bits, sign, photometric interpretation) is not understood; export 8 to 16 bit",
     "unsupported-syntax": "no decoder for this DICOM transfer syntax; convert it to an uncompressed or lossless one",
+    "decoder-died": "the decoder crashed on this file, which may be damaged or hostile; export it again",
+    "too-slow": "decoding took longer than the limit; export it again",
     "not-an-image": "the DICOM object holds no image",
     "constant": "all pixels are equal, so there is nothing to see",
     "no-frame": "an annotation without its frame; add the frame or delete the annotation",
@@ -46,6 +48,7 @@ REFUSALS: dict[str, str] = {
     "unknown-structure": "the label is not among the dataset's structures; rename it or declare it",
     "bad-annotation": "the annotation file is not what its format says; open and save it again",
     "bad-label-value": "the label image holds a value that is not declared; correct it or declare the value",
+    "ungrouped": "the descriptor's rule gives no value for this frame; correct the rule, the table or the name",
     "stopped": "the run was stopped before this item; run the same command again",
 }
 """Stable refusal codes, each with what it means and what to do."""

@@ -100,6 +100,11 @@ class StructureSet:
         """Bitmask (y, x) to one boolean mask (y, x) per structure."""
         return {name: (bitmask & self.value(name)) > 0 for name in self.names}
 
+    def present(self, bitmask: Bitmask) -> tuple[str, ...]:
+        """The structures that show anywhere in a bitmask."""
+        bits = int(np.bitwise_or.reduce(bitmask, axis=None))
+        return tuple(name for name in self.names if bits & self.value(name))
+
     def heads(self) -> dict[str, int]:
         """Output channels in order, structures then parents, each with the bits whose union it is."""
         heads = {name: self.value(name) for name in self.names}

@@ -11,6 +11,15 @@ import pytest
 TINY = ("schedule.iterations_per_epoch", 3), ("schedule.validation_iterations", 1), ("patch.batch_size", 2)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _decoders():
+    """One pool of decoding children for the whole session: starting them for every test would take minutes."""
+    from ercpseg.decoding.decoders import borrow
+
+    with borrow() as decoders:
+        yield decoders
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """18 synthetic frames of 6 patients, 96 × 96, in the contract's layout. Read only."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ercpseg import errors
-from ercpseg.cli import apply, assess, learn, make, prepare
+from ercpseg.cli import apply, assess, bring, datasets, learn, make, prepare
 from ercpseg.cli.console import fail
 from ercpseg.version import __version__
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": make.demo,
+    "import": bring.import_,
     "plan-and-preprocess": prepare.plan_and_preprocess,
     "train": learn.train,
     "predict": apply.predict,
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "report": assess.report,
     "synth": make.synth,
     "plans": prepare.plans,
+    "datasets": datasets.datasets,
 }
 for command, function in COMMANDS.items():
     app.command(command)(function)

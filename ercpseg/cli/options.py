@@ -44,3 +44,33 @@ TimeBudgetOption = Annotated[
     str | None,
     typer.Option("--time-budget", help="Time for training one fold, for example 45s, 30m, 1h30m.", show_default=False),
 ]
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        help="Folder that holds the data of a descriptor. Default: the folder of the descriptor file.",
+        show_default=False,
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option("--name", help="Name of the dataset. Default: the folder's, or the descriptor's.", show_default=False),
+]
+StructuresOption = Annotated[
+    str | None,
+    typer.Option(
+        "--structures",
+        help="Take these only, for example endoscope,guidewire; other labels are refused. Default: all that are found.",
+        show_default=False,
+    ),
+]
+LineWidthOption = Annotated[
+    float, typer.Option("--line-width", help="Width in pixels that labelme lines are drawn with.")
+]
+KeepNamesOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-names",
+        help="Call frames of DICOM files by their file's name. Default: ids that tell nothing about a person.",
+    ),
+]

@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ercpseg import errors
+from ercpseg.cli.bring import counts, split_names
 from ercpseg.cli.console import ConsoleProgress, say, table
-from ercpseg.cli.options import DeviceOption, TimeBudgetOption, WorkspaceOption, parse_duration
+from ercpseg.cli.options import (
+    DeviceOption,
+    KeepNamesOption,
+    LineWidthOption,
+    NameOption,
+    RootOption,
+    StructuresOption,
+    TimeBudgetOption,
+    WorkspaceOption,
+    parse_duration,
+)
 
 if TYPE_CHECKING:
     from ercpseg.pipeline.known import Planned
@@ -18,7 +29,7 @@ MAX_MEMORY_GB = 1_000_000
 
 def plan_and_preprocess(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="A folder with images and masks, or a name the workspace knows.")
+        str, typer.Argument(metavar="DATASET", help="A folder, a descriptor, or a name the workspace knows.")
     ],
     recipe: Annotated[
         str, typer.Option("--recipe", help="Name of a recipe (see ercpseg plans) or a YAML file.")
@@ -29,22 +40,15 @@ def plan_and_preprocess(
         typer.Option("--memory", help="Memory in GB to plan for; default: what is free.", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
-    name: Annotated[str | None, typer.Option("--name", help="Name of the dataset; default: the folder's.")] = None,
+    name: NameOption = None,
+    root: RootOption = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Pin a decision, for example --set patch.batch_size=2.", metavar="KEY=VALUE"),
     ] = None,
-    structures: Annotated[
-        str | None,
-        typer.Option(
-            "--structures",
-            help="Take these only, for example endoscope,guidewire; other labels are refused. Default: all that are found.",
-            show_default=False,
-        ),
-    ] = None,
-    line_width: Annotated[
-        float, typer.Option("--line-width", help="Width in pixels that labelme lines are drawn with.")
-    ] = 3.0,
+    structures: StructuresOption = None,
+    line_width: LineWidthOption = 3.0,
+    keep_names: KeepNamesOption = False,
     workspace: WorkspaceOption = None,
 ) -> int:
     """Look at a dataset, decide how to train on it, say why, and prepare its frames.
@@ -64,10 +68,11 @@ def plan_and_preprocess(
         memory_gb=memory,
         device=device,
         overrides=tuple(_pin(text) for text in set_ or []),
-        structures=tuple(part.strip() for part in structures.split(",")) if structures is not None else None,
+        structures=split_names(structures),
         line_width_px=line_width,
+        keep_names=keep_names,
     )
-    planned = plan(dataset, name=name, workspace=workspace, options=options, progress=ConsoleProgress())
+    planned = plan(dataset, name=name, root=root, workspace=workspace, options=options, progress=ConsoleProgress())
     data = planned.dataset
     if not planned.fresh:
         say(f"{data.name} is planned and prepared already; nothing to do. The plan: {planned.folder / 'plan.md'}")
@@ -104,15 +109,9 @@ def plans(
 
 def _counts(planned: Planned) -> int:
     """Say what became of everything that was found; returns the exit code."""
-    data = planned.dataset
-    say(
-        f"{data.name}: {data.found} found = {data.used} used + {data.refused} refused + {data.ignored} ignored; "
-        f"{planned.fingerprint.patients} patients"
-    )
-    if not data.refused:
-        return errors.EXIT_DONE
-    say(f"why frames were refused: {planned.folder / 'frames.csv'}")
-    return errors.EXIT_SOME_REFUSED
+    code = counts(planned.dataset, planned.folder)
+    say(f"{planned.fingerprint.patients} patients (grouped by {planned.fingerprint.grouped_by})")
+    return code
 
 
 def _pin(text: str) -> tuple[str, object]:

@@ -70,14 +70,25 @@ class Fingerprint(Document):
     dataset: str
     frames_sha256: str
     frames: int
-    patients: int
-    grouped_by: str = Field(description="what told patients apart")
+    patients: int = Field(description="patients told apart; 0 where none is known")
+    studies: int = Field(0, description="examinations told apart")
+    series: int = Field(0, description="series told apart")
+    grouped_by: str = Field(
+        description="what told groups apart: patient, study, series, near-duplicates or frame; several where frames differ"
+    )
+    groups: int | None = Field(None, description="groups that no fold may tear apart; null: as many as patients")
+    near_duplicates: int = Field(
+        0, description="how often two groups became one because a frame of each looks almost the same"
+    )
+    parts: dict[str, int] = Field(
+        default_factory=dict, description="part of a published split → frames; test frames are in no fingerprint"
+    )
     shapes: dict[str, int] = Field(description="'height x width' → frames")
     reference_long_side_px: int = Field(description="median of the frames' longer sides")
     long_side_spread: float = Field(description="(largest − smallest longer side) / median")
     aspect: Percentiles = Field(description="width / height")
     bits: dict[str, int] = Field(description="bits stored → frames")
-    spacing_known_frac: float
+    spacing_known_frac: float = Field(description="share of frames whose spacing holds in the patient")
     field_frac: Percentiles = Field(description="exposed share of the frame (f)")
     annotated_outside_field_frac: float = Field(
         0.0, description="share of the annotated pixels in measured frames that lie outside the field that was found"

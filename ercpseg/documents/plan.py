@@ -126,7 +126,7 @@ class FoldValues(Part):
 
     count: int = Field(ge=1)
     grouped_by: str
-    method: str
+    method: Literal["grouped", "frame-wise", "published"]
 
 
 class PlanValues(Part):

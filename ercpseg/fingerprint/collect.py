@@ -79,13 +79,10 @@ def structures_by_frame(
     raw_folder: Path, records: Sequence[FrameRecord], structures: StructureSet, *, threads: int = 2
 ) -> dict[str, tuple[str, ...]]:
     """Frame → structures that its bitmask shows, for the used frames; folds are spread by it."""
-    import numpy as np
-
     from ercpseg.storage.images import read_png
 
     def shown(frame: str) -> tuple[str, ...]:
-        present = int(np.bitwise_or.reduce(read_png(raw_folder / "labelsTr" / f"{frame}.png"), axis=None))
-        return tuple(name for name in structures if present & structures.value(name))
+        return structures.present(read_png(raw_folder / "labelsTr" / f"{frame}.png"))
 
     frames = sorted(record.frame for record in records if record.status == "used")
     with ThreadPoolExecutor(max(1, threads)) as pool:

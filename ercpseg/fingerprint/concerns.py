@@ -31,12 +31,12 @@ def find_concerns(fingerprint: Fingerprint, contents: Sequence[FrameContent]) ->
 
 
 def _about_dataset(f: Fingerprint) -> Iterator[str]:
-    if f.patients == 1:
+    if f.groups == 1:
         yield (
             f"All {f.frames} frames count as one patient, so no split can tell how well a new patient is segmented; "
             "begin file names with the patient and a _."
         )
-    elif f.patients == f.frames > 1:
+    elif f.patients == f.groups == f.frames > 1:
         yield (
             f"Each of the {f.frames} frames counts as its own patient; if some show the same patient, scores will be "
             "too good: begin file names with the patient and a _."
@@ -50,8 +50,8 @@ def _about_dataset(f: Fingerprint) -> Iterator[str]:
         )
     if 0 < f.spacing_known_frac < 1:
         yield (
-            f"The spacing is known for {100 * f.spacing_known_frac:.0f} % of the frames only; millimetres will be given for "
-            "these alone."
+            f"The spacing is known for {100 * f.spacing_known_frac:.0f} % of the frames only, as one that holds in the "
+            "patient; millimetres will be given for these alone."
         )
     if f.annotated_outside_field_frac > OUTSIDE_FRAC:
         yield (

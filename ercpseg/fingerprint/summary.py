@@ -20,6 +20,7 @@ from ercpseg.fingerprint.shape import (
     reference_long_side_px,
     round_significant,
 )
+from ercpseg.frames.groups import group_frames
 from ercpseg.structures import StructureSet
 
 CLEAR_CONTRAST = 0.1
@@ -45,20 +46,33 @@ def summarise(
         of the frames in the sample, in that order too.
     for_grey
         names of the measured frames whose grey values are summarised.
+
+    Raises
+    ------
+    ValueError
+        when a record is a test frame: nothing may be planned from what is held out.
     """
+    if any(record.split == "test" for record in records):
+        raise ValueError("test frames are among those that the plan is made from; leave them out")
     sizes = [c.size_px for c in contents]
     reference = reference_long_side_px(sizes)
-    patients = {record.patient if record.patient is not None else f"\0{record.frame}" for record in records}
+    groups = group_frames(records)
     counts = np.sum([c.bitmask_counts for c in contents], axis=0)
-    known = sum(r.spacing_y_mm is not None and r.spacing_x_mm is not None for r in records)
+    known = sum(r.spacing_in_patient_mm is not None for r in records)
+    parts = Counter(r.split for r in records if r.split is not None)
     grey = [m.intensity for m in measures if m.content.frame in for_grey]
     structures = {name: _structure(name, contents, measures, reference) for name in dataset.structures}
     fingerprint = Fingerprint.new(
         dataset=dataset.name,
         frames_sha256=dataset.frames_sha256,
         frames=len(contents),
-        patients=len(patients),
-        grouped_by=_grouped_by(records, len(patients)),
+        patients=groups.known["patient"],
+        studies=groups.known["study"],
+        series=groups.known["series"],
+        grouped_by=groups.grouped_by,
+        groups=groups.count,
+        near_duplicates=len(groups.alike),
+        parts={part: parts[part] for part in ("train", "val") if parts[part]},
         shapes=count_shapes(sizes),
         reference_long_side_px=reference,
         long_side_spread=round_significant(long_side_spread(sizes)),
@@ -71,7 +85,7 @@ def summarise(
         structures=structures,
         overlap=_overlap(counts, dataset.structure_set),
     )
-    return fingerprint.model_copy(update={"warnings": find_concerns(fingerprint, contents)})
+    return fingerprint.model_copy(update={"warnings": (*groups.warnings, *find_concerns(fingerprint, contents))})
 
 
 def _intensity(grey: Sequence[IntensityMeasures]) -> IntensityFingerprint:
@@ -139,12 +153,6 @@ def _outside(measures: Sequence[FrameMeasures]) -> float:
     areas = [(s.area_px, s.outside_frac) for m in measures for s in m.structures.values()]
     total = sum(area for area, _ in areas)
     return round_significant(sum(area * frac for area, frac in areas) / total) if total else 0.0
-
-
-def _grouped_by(records: Sequence[FrameRecord], patients: int) -> str:
-    if all(record.patient is None for record in records):
-        return "frame (no patient known)"
-    return "patient" if patients < len(records) else "patient (one frame each)"
 
 
 def _percentiles(values: Sequence[float]) -> Percentiles:

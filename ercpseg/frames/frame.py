@@ -7,14 +7,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ercpseg.frames.about import About
+
 
 @dataclass(frozen=True)
 class Frame:
     """One 2D X-ray image in canonical form.
 
-    ``pixels`` is (y, x), uint8 or uint16, devices dark (MONOCHROME2), stored values without any window. ``spacing_mm``
-    is (y, x) or None when unknown; it is never guessed. ``notes`` say what was changed on
-    the way in (inverted, collapsed to grey). ``patient`` and ``series`` group frames and are never printed.
+    ``pixels`` is (y, x), uint8 or uint16, devices dark (MONOCHROME2), stored values without any window. ``notes`` say
+    what was changed on the way in (inverted, collapsed to grey). ``about`` is what the file says beside the pixels;
+    ``patient`` and ``series`` group frames and are never printed.
     """
 
     name: str
@@ -24,5 +26,10 @@ class Frame:
     index: int | None = None
     patient: str | None = None
     series: str | None = None
-    spacing_mm: tuple[float, float] | None = None
+    about: About = About()
     notes: tuple[str, ...] = ()
+
+    @property
+    def spacing_mm(self) -> tuple[float, float] | None:
+        """(y, x) where it holds in the patient, else None: it is never guessed."""
+        return self.about.spacing_in_patient_mm

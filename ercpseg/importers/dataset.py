@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ercpseg.decoding.decoders import Decoders, borrow
 from ercpseg.documents.dataset import Dataset, FrameRecord
+from ercpseg.documents.descriptor import Descriptor
 from ercpseg.errors import DataError, InputRefused
+from ercpseg.importers.annotation import instance_key
 from ercpseg.importers.canonical import CanonicalFolder
+from ercpseg.importers.cases import Case, CaseMaker
 from ercpseg.importers.frames import Pending, list_frames
-from ercpseg.importers.labelme import LINE_WIDTH_PX
-from ercpseg.importers.layout import Layout, understand
-from ercpseg.importers.naming import Namer, frame_stem, name_key
-from ercpseg.importers.reading import load
-from ercpseg.importers.scan import Found, natural_key
+from ercpseg.importers.layout import Layout, declared_of, enter, settle, understand
+from ercpseg.importers.ledger import Annotated, Ledger, open_ledger
+from ercpseg.importers.naming import Namer, frame_stem, name_key, private_stem
+from ercpseg.importers.scan import Found
 from ercpseg.progress import SILENT, Progress
-from ercpseg.storage.images import encode_png
 from ercpseg.storage.workspace import Workspace, check_name
 
-THREADS = 2
-"""Decoding and encoding release the GIL; more threads only help with very large frames."""
+LINE_WIDTH_PX = 3.0
+"""Width at which lines are drawn unless another is stated."""
+THREADS = 4
+"""They wait for decoding children and for the disk; what they compute themselves (encoding, hashing) releases the GIL."""
 WINDOW = 8
 """Frames in flight: bounds memory, and results are taken in order, so that threads change nothing."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """A usable frame with its annotation, encoded; ``digest`` is what ``frames_sha256`` is made of."""
+class ImportOptions:
+    """What a person may say about an import."""
 
-    record: FrameRecord
-    image_png: bytes
-    label_png: bytes
-    digest: str
+    structures: tuple[str, ...] | None = None
+    """Take these only; other labels are refused."""
+    line_width_px: float = LINE_WIDTH_PX
+    keep_names: bool = False
+    """Frames of DICOM files are called by their file's stem instead of an id that tells nothing."""
+    check_identity: bool = False
+    """Look for burned-in text, too; its findings go into ``identity.csv``."""
 
 
 def import_dataset(
@@ -47,8 +52,8 @@ def import_dataset(
     workspace: Workspace,
     name: str,
     *,
-    structures: Sequence[str] | None = None,
-    line_width_px: float = LINE_WIDTH_PX,
+    descriptor: Descriptor | None = None,
+    options: ImportOptions = ImportOptions(),
     progress: Progress = SILENT,
 ) -> Dataset:
     """Bring a folder into the workspace as dataset ``name``; the caller holds the workspace's lock.
@@ -66,149 +71,154 @@ def import_dataset(
         when writing fails.
     """
     check_name(name)
-    layout = understand(source, structures, line_width_px)
+    layout = understand(source, descriptor, options.line_width_px)
     folder = CanonicalFolder(workspace, name)
-    records: list[FrameRecord] = []
-    digests: dict[str, str] = {}
-    keys: dict[str, list[int]] = {}
-    with progress.task("importing", len(layout.frames)) as task:
-        for step, key, outcome in _outcomes(layout):
-            task.advance(step)
-            if outcome is None:
-                continue
-            keys.setdefault(key, []).append(len(records))
-            record = outcome.record if isinstance(outcome, Case) else outcome
-            records.append(record)
-            if isinstance(outcome, Case):
-                folder.write(record.frame, outcome.image_png, outcome.label_png)
-                digests[record.frame] = outcome.digest
-    for same in keys.values():
-        if len(same) > 1:
-            for i in same:
-                digests.pop(records[i].frame, None)
-                records[i] = _duplicate(records[i])
-    records += layout.others
-    records += _without_frame(layout, set(keys))
-    if not digests:
-        raise DataError(*_nothing_usable(records), where=source)
-    return folder.finish(layout, _in_order(records), digests)
+    with borrow() as decoders, open_ledger(workspace.scratch_folder()) as ledger:
+        with progress.task("looking through the folder") as task:
+            enter(source, layout, ledger, decoders, task)
+        structures = settle(ledger, declared_of(descriptor, options.structures), source)
+        maker = CaseMaker(layout, structures, decoders, options.check_identity)
+        with progress.task("importing", ledger.count("frame")) as task:
+            written = partial(_write, maker, folder)
+            for step, keys, outcome in _outcomes(ledger, written, decoders, keep_names=options.keep_names):
+                task.advance(step)
+                if isinstance(outcome, Case):
+                    ledger.add_record(outcome.record, keys, digest=outcome.digest, place=outcome.place)
+                    for finding in outcome.findings:
+                        ledger.add_finding(outcome.record.frame, finding)
+                elif outcome is not None:
+                    ledger.add_record(outcome, keys)
+        ledger.refuse_duplicates()
+        ledger.refuse_lonely()
+        if not ledger.counts()["used"]:
+            raise DataError(_nothing_usable(ledger), where=source)
+        return folder.finish(layout, structures, ledger, _notes(layout, ledger), identity=options.check_identity)
 
 
-def _outcomes(layout: Layout) -> Iterator[tuple[int, str, Case | FrameRecord | None]]:
-    """For every file in order and every frame in it: files finished, key, what became of it."""
+def _write(
+    maker: CaseMaker, folder: CanonicalFolder, pending: Pending, stem: str, items: Sequence[Annotated]
+) -> Case | FrameRecord:
+    """Make a case and write it; runs on a thread of the pool."""
+    case = maker.make(pending, stem, items)
+    if isinstance(case, Case):
+        folder.write(case)
+    return case
+
+
+class Seen(NamedTuple):
+    """What would become of one frame, or of a file as a whole, and the structures that show in it."""
+
+    record: FrameRecord
+    structures: frozenset[str] = frozenset()
+
+
+def survey(descriptor: Descriptor, root: Path, progress: Progress = SILENT) -> Iterator[Seen]:
+    """A dry run: what would become of every frame and file below ``root``, with the structures that show in it.
+
+    A descriptor without annotations is looked at for its frames alone.
+
+    Raises
+    ------
+    DataError
+        when a table of the descriptor cannot be used, or no structure is annotated where some should be.
+    """
+    layout = understand(root, descriptor, LINE_WIDTH_PX, annotated=False)
+    with (
+        tempfile.TemporaryDirectory(prefix="ercpseg-") as folder,
+        borrow() as decoders,
+        open_ledger(Path(folder) / "scratch") as ledger,
+    ):
+        with progress.task("looking through the folder") as task:
+            enter(root, layout, ledger, decoders, task)
+        structures = settle(ledger, declared_of(descriptor, None), root) if layout.formats else None
+        maker = CaseMaker(layout, structures, decoders)
+        with progress.task("looking at frames", ledger.count("frame")) as task:
+            for step, keys, outcome in _outcomes(ledger, maker.look, decoders, keep_names=True):
+                task.advance(step)
+                if isinstance(outcome, FrameRecord):
+                    ledger.add_record(outcome, keys)
+                elif outcome is not None:
+                    shown = structures.present(outcome.bitmask) if structures is not None else ()
+                    ledger.add_record(outcome.record, keys, digest="\n".join(shown))
+        ledger.refuse_duplicates()
+        ledger.refuse_lonely()
+        for record, shown_text in ledger.rows():
+            if record.status != "ignored":
+                yield Seen(record, frozenset(shown_text.split("\n")) - {""})
+
+
+T = TypeVar("T")
+Waiting = deque[tuple[tuple[str, ...], "Future[T | FrameRecord] | FrameRecord"]]
+
+
+def _outcomes(
+    ledger: Ledger,
+    make: Callable[[Pending, str, Sequence[Annotated]], T | FrameRecord],
+    decoders: Decoders,
+    *,
+    keep_names: bool,
+) -> Iterator[tuple[int, tuple[str, ...], T | FrameRecord | None]]:
+    """For every file in order and every frame in it: files finished, keys, what ``make`` made of it."""
     namer = Namer()
-    waiting: deque[tuple[int, str, Future[Case | FrameRecord] | FrameRecord]] = deque()
-    stems = Counter(name_key(stem) for stem, _ in layout.frames)
+    waiting: Waiting[T] = deque()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="ercpseg-import") as pool:
         try:
-            for stem, found in layout.frames:
-                for listed in _listed(stem, found, namer, known=stems[name_key(stem)] == 1):
+            for stem, found, twins in ledger.frames():
+                for listed in _listed(stem, found, namer, decoders, twins=twins, keep_names=keep_names):
                     if isinstance(listed, FrameRecord):
-                        waiting.append((0, name_key(frame_stem(stem, listed.index)), listed))
+                        waiting.append(((name_key(frame_stem(stem, listed.index)),), listed))
                     else:
-                        key = name_key(frame_stem(stem, listed.entry.index))
-                        waiting.append((0, key, pool.submit(_case, listed, key, layout)))
+                        keys = _keys(stem, listed)
+                        waiting.append((keys, pool.submit(make, listed, stem, ledger.items(keys))))
                     while len(waiting) > WINDOW:
-                        yield _take(waiting)
-                yield 1, "", None
+                        yield 0, *_take(waiting)
+                yield 1, (), None
             while waiting:
-                yield _take(waiting)
+                yield 0, *_take(waiting)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _take(
-    waiting: deque[tuple[int, str, Future[Case | FrameRecord] | FrameRecord]],
-) -> tuple[int, str, Case | FrameRecord]:
-    step, key, item = waiting.popleft()
-    return step, key, item.result() if isinstance(item, Future) else item
+def _take(waiting: Waiting[T]) -> tuple[tuple[str, ...], T | FrameRecord]:
+    keys, item = waiting.popleft()
+    return keys, item.result() if isinstance(item, Future) else item
 
 
-def _listed(stem: str, found: Found, namer: Namer, *, known: bool) -> Iterable[Pending | FrameRecord]:
+def _keys(stem: str, pending: Pending) -> tuple[str, ...]:
+    """Everything that an annotation may call the frame."""
+    name = name_key(frame_stem(stem, pending.index))
+    instance = pending.about.instance
+    return (name,) if instance is None else (name, instance_key(instance, pending.index))
+
+
+def _listed(
+    stem: str, found: Found, namer: Namer, decoders: Decoders, *, twins: bool, keep_names: bool
+) -> Iterable[Pending | FrameRecord]:
     """The frames of a file; a file that shares its stem with another is not opened at all."""
-    if known:
-        return list_frames(found, namer, stem)
-    error = InputRefused("duplicate")
-    record = FrameRecord(
-        frame=namer.claim(stem, found.source),
-        source=found.source,
-        status="refused",
-        code=error.code,
-        reason=error.reason,
-    )
-    return [record]
+    if twins:
+        error = InputRefused("duplicate")
+        return [
+            FrameRecord(
+                frame=namer.claim(stem, found.source),
+                source=found.source,
+                status="refused",
+                code=error.code,
+                reason=error.reason,
+            )
+        ]
+    if found.kind == "dicom" and not keep_names:
+        return list_frames(found, namer, decoders, lambda about: private_stem(about.instance or found.source))
+    return list_frames(found, namer, decoders, lambda _: stem)
 
 
-def _case(pending: Pending, key: str, layout: Layout) -> Case | FrameRecord:
-    """Decode a frame, draw its annotation, encode both. Runs on a thread of the pool."""
-    try:
-        annotation = layout.annotations.get(key)
-        if annotation is None:
-            raise InputRefused("no-annotation")
-        picture = load(pending.entry)
-        frame = pending.frame(picture)
-        height, width = frame.pixels.shape
-        bitmask, notes = annotation.draw((height, width), layout.structures)
-    except InputRefused as error:
-        return pending.refused(error)
-    y_mm, x_mm = frame.spacing_mm or (None, None)
-    record = FrameRecord(
-        frame=frame.name,
-        source=frame.source,
-        index=frame.index,
-        status="used",
-        reason="; ".join(picture.notes + notes) or None,
-        patient=frame.patient,
-        series=frame.series,
-        height_px=height,
-        width_px=width,
-        bits=frame.bits,
-        spacing_y_mm=y_mm,
-        spacing_x_mm=x_mm,
-    )
-    digest = f"{frame.name}\0{_sha256(frame.pixels)}\0{_sha256(bitmask)}"
-    return Case(record, encode_png(frame.pixels), encode_png(bitmask), digest)
+def _notes(layout: Layout, ledger: Ledger) -> tuple[str, ...]:
+    notes = layout.notes()
+    repeated = ledger.repeated_places()
+    if repeated:
+        notes += (f"In {repeated} series two frames have the same number, so their order is that of their names.",)
+    return notes
 
 
-def _sha256(array: NDArray[Any]) -> str:
-    """SHA-256 of type, shape and little-endian content."""
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    digest = hashlib.sha256(f"{array.dtype.name}{array.shape}".encode())
-    digest.update(little.data)
-    return digest.hexdigest()
-
-
-def _duplicate(record: FrameRecord) -> FrameRecord:
-    error = InputRefused("duplicate")
-    return FrameRecord(
-        frame=record.frame,
-        source=record.source,
-        index=record.index,
-        status="refused",
-        code=error.code,
-        reason=error.reason,
-    )
-
-
-def _without_frame(layout: Layout, keys: set[str]) -> list[FrameRecord]:
-    """A row for every annotation file whose frame was not found."""
-    error = InputRefused("no-frame")
-    return [
-        FrameRecord(frame="", source=source, status="refused", code=error.code, reason=error.reason)
-        for key, annotation in layout.annotations.items()
-        if key not in keys
-        for source in annotation.sources
-    ]
-
-
-def _in_order(records: list[FrameRecord]) -> list[FrameRecord]:
-    """Used frames in natural order of their names, then the others in natural order of their files."""
-    used = sorted((r for r in records if r.status == "used"), key=lambda r: natural_key(r.frame))
-    rest = [r for r in records if r.status != "used"]
-    return used + sorted(rest, key=lambda r: (r.status != "refused", natural_key(r.source), r.index or 0))
-
-
-def _nothing_usable(records: list[FrameRecord]) -> tuple[str]:
-    refused = Counter(f"{r.code} ({r.reason})" for r in records if r.status == "refused")
-    reasons = [f"{count} × {reason}" for reason, count in refused.most_common(5)]
-    return ("nothing usable: " + ("; ".join(reasons) or "no frames were found"),)
+def _nothing_usable(ledger: Ledger) -> str:
+    reasons: Sequence[str] = [f"{count} × {reason}" for count, reason in ledger.reasons(5)]
+    return "nothing usable: " + ("; ".join(reasons) or "no frames were found")

@@ -5,31 +5,25 @@
 
 from __future__ import annotations
 
-import base64
-import math
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ercpseg.errors import DocumentError, InputRefused, StorageError
-from ercpseg.geometry.drawing import draw_polyline, fill_disk, fill_polygon
-from ercpseg.importers.annotation import Annotation, check_known, check_shape, structure_name
-from ercpseg.importers.png import decode_png
-from ercpseg.importers.reading import guarded
-from ercpseg.storage.documents import load_json
-from ercpseg.structures import Bitmask, Mask, StructureSet
+from ercpseg.decoding.decoders import Decoders
+from ercpseg.documents.descriptor import AnnotationSpec
+from ercpseg.errors import InputRefused
+from ercpseg.importers import places, strokes
+from ercpseg.importers.annotation import Context, Drawn, Item, LabelNames, check_known, check_shape
+from ercpseg.importers.scan import Found
+from ercpseg.importers.strokes import Pen
+from ercpseg.structures import Mask
 
-LINE_WIDTH_PX = 3.0
-"""Width at which lines are drawn unless another is stated."""
-OUTSIDE_PX = 1.0
-"""How far a point may lie outside of the image: labelme lets the mouse slip over the edge."""
-NOT_STRUCTURES = {"background", "ignore"}
-"""labelme's own examples write ``_background_`` and ``__ignore__`` for what is not labelled."""
-
+MAX_SIDE_PX = 1_000_000
+MAX_MASK_CHARACTERS = 15 * 1024 * 1024
+"""Text of one ``mask`` shape, which goes to a decoding child in one message."""
 _POINTS_WANTED = {
     "rectangle": 2,
     "circle": 2,
@@ -41,134 +35,128 @@ _POINTS_WANTED = {
 }
 
 
-@dataclass(frozen=True)
-class Shape:
-    """One drawn thing; ``points`` (n, 2) as (x, y)."""
-
-    structure: str
-    kind: str
-    points: NDArray[np.float64]
-    mask: str | None = None
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A labelme file without its copy of the image."""
+@dataclass
+class _Drawing:
+    """What a file holds, without its copy of the image."""
 
     shape: tuple[int, int]
-    shapes: tuple[Shape, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def structures(self) -> set[str]:
-        """The structures it names."""
-        return {shape.structure for shape in self.shapes}
+    shapes: list[tuple[str, str, list[list[float]], str | None]] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    points: int = 0
 
 
-def read_drawing(path: Path) -> Drawing | None:
-    """Parse a labelme file; None when the JSON is something else.
+class Labelme:
+    """One JSON file per frame, ``<path>/…/<stem>.json``. Shapes of one structure unite, structures overlap."""
 
-    Raises
-    ------
-    InputRefused
-        ``bad-annotation`` when it is damaged.
-    """
-    try:
-        data = load_json(path)
-    except (DocumentError, StorageError) as error:
-        raise InputRefused("bad-annotation", error.what) from error
-    if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
-        return None
-    return guarded(partial(_parse, data))
+    overlaps = True
 
+    def __init__(self, spec: AnnotationSpec, names: LabelNames):
+        self._spec, self._names = spec, names
 
-def annotation(drawing: Drawing | InputRefused, source: str, line_width_px: float) -> Annotation:
-    """A promise to draw the file's shapes, or to say why they cannot be drawn."""
-    return Annotation(partial(_draw, drawing, line_width_px), [source])
+    def claims(self, found: Found) -> bool:
+        """Whether it is JSON below the stated path."""
+        inside = places.below(found, self._spec) is not None and places.own_stem(found, self._spec) is not None
+        return inside and places.has_suffix(found, ".json")
 
+    def survey(self, found: Found, decoders: Decoders) -> Iterator[Item]:
+        """One item, whose payload is all that drawing needs; none when the JSON is something else.
 
-def _parse(data: dict[str, Any]) -> Drawing:
-    height, width = data.get("imageHeight"), data.get("imageWidth")
-    if not isinstance(height, int) or not isinstance(width, int) or height < 1 or width < 1:
-        raise InputRefused("bad-annotation", "imageHeight and imageWidth are missing")
-    shapes, notes = [], []
-    for i, item in enumerate(data["shapes"]):
+        Raises
+        ------
+        InputRefused
+            ``bad-annotation`` when it is damaged, ``too-large`` above 1,000,000 points or 256 MiB,
+            ``unknown-structure`` when a label can name no structure.
+        """
+        data = places.read_json(found)
+        if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
+            if places.is_named(found, self._spec):
+                raise InputRefused("bad-annotation", "it holds no shapes")
+            return
+        drawing = self._parse(data)
+        payload = places.pack({"shape": drawing.shape, "shapes": drawing.shapes, "notes": drawing.notes})
+        yield Item(places.own_key(found, self._spec), frozenset(shape[0] for shape in drawing.shapes), payload)
+
+    def draw(self, found: Found, item: Item, context: Context) -> Drawn:
+        """Draw the shapes.
+
+        Raises
+        ------
+        InputRefused
+            ``size-mismatch``, ``unknown-structure``, ``too-large``, or ``bad-annotation`` for a mask that cannot be read.
+        """
+        check_known(item.structures, context.structures)
+        data = places.unpack(item.payload)
+        height, width = data["shape"]
+        check_shape((height, width), context.shape)
+        pen = Pen(self._spec, context)
+        for number, (structure, kind, points, mask) in enumerate(data["shapes"]):
+            _draw(pen, structure, kind, np.array(points), f"shape {number}")
+            if kind == "mask":
+                _paste(pen, structure, np.array(points), _decode(mask, found, context))
+        return pen.drawn(*(f"shapes that {text}: {count}" for text, count in data["notes"].items()))
+
+    def _parse(self, data: dict[str, Any]) -> _Drawing:
+        height, width = data.get("imageHeight"), data.get("imageWidth")
+        if not all(places.is_count(side, MAX_SIDE_PX) and side for side in (height, width)):
+            raise InputRefused("bad-annotation", "imageHeight and imageWidth are missing")
+        drawing = _Drawing((int(height or 0), int(width or 0)))
+        strokes.check_count(len(data["shapes"]), strokes.MAX_SHAPES, "shapes")
+        for number, item in enumerate(data["shapes"]):
+            self._take(drawing, item, f"shape {number}")
+        return drawing
+
+    def _take(self, drawing: _Drawing, item: Any, what: str) -> None:
         if not isinstance(item, dict) or not isinstance(item.get("label"), str):
-            raise InputRefused("bad-annotation", f"shape {i} has no label")
-        structure, kind = structure_name(item["label"]), item.get("shape_type") or "polygon"
-        if structure in NOT_STRUCTURES:
-            notes.append(f"shape {i} is background")
+            raise InputRefused("bad-annotation", f"{what} has no label")
+        structure, kind = places.structure_of(self._names, item["label"]), item.get("shape_type") or "polygon"
+        if structure is None:
+            drawing.notes["have a label that is left out"] += 1
         elif kind in ("point", "points"):
-            notes.append(f"shape {i} is a point and has no area")
-        elif kind not in _POINTS_WANTED:
-            raise InputRefused("bad-annotation", f"shape {i} is of no known type")
+            drawing.notes["are points and have no area"] += 1
+        elif not isinstance(kind, str) or kind not in _POINTS_WANTED:
+            raise InputRefused("bad-annotation", f"{what} is of no known type")
         else:
-            points = _points(item.get("points"), i, (height, width))
+            points = strokes.points_of(item.get("points"), what)
+            drawing.points += len(points)
+            strokes.check_count(drawing.points, strokes.MAX_POINTS, "points")
             if len(points) < _POINTS_WANTED[kind]:
-                raise InputRefused(
-                    "bad-annotation", f"shape {i} has {len(points)} points, {_POINTS_WANTED[kind]} needed"
-                )
+                raise InputRefused("bad-annotation", f"{what} has {len(points)} points, {_POINTS_WANTED[kind]} needed")
+            strokes.outside(points, drawing.shape, what)
             mask = item.get("mask")
-            shapes.append(Shape(structure, kind, points, mask if isinstance(mask, str) else None))
-    return Drawing((height, width), tuple(shapes), tuple(notes))
+            if kind != "mask":
+                mask = None
+            elif not isinstance(mask, str):
+                raise InputRefused("bad-annotation", f"{what} is a mask without pixels")
+            else:
+                strokes.check_count(len(mask), MAX_MASK_CHARACTERS, "characters of a mask")
+            drawing.shapes.append((structure, kind, points.tolist(), mask))
 
 
-def _points(raw: Any, i: int, shape: tuple[int, int]) -> NDArray[np.float64]:
-    if not isinstance(raw, list) or not all(
-        isinstance(p, list) and len(p) == 2 and all(isinstance(v, int | float) and math.isfinite(v) for v in p)
-        for p in raw
-    ):
-        raise InputRefused("bad-annotation", f"shape {i} has points that are not two numbers")
-    points = np.array(raw, dtype=np.float64).reshape(-1, 2)
-    low, high = -0.5 - OUTSIDE_PX, np.array([shape[1], shape[0]]) - 0.5 + OUTSIDE_PX
-    if (points < low).any() or (points > high).any():
-        raise InputRefused("bad-annotation", f"shape {i} lies more than {OUTSIDE_PX:g} px outside of the image")
-    return points
-
-
-def _draw(
-    drawing: Drawing | InputRefused, line_width_px: float, shape: tuple[int, int], structures: StructureSet
-) -> tuple[Bitmask, tuple[str, ...]]:
-    if isinstance(drawing, InputRefused):
-        raise InputRefused(drawing.code, drawing.detail)
-    check_known(drawing.structures, structures)
-    check_shape(drawing.shape, shape)
-    masks: dict[str, Mask] = {}
-    for item in drawing.shapes:
-        try:
-            mask = guarded(partial(_rasterise, item, shape, line_width_px))
-        except InputRefused as error:
-            raise InputRefused("bad-annotation", error.detail) from error
-        masks[item.structure] = masks[item.structure] | mask if item.structure in masks else mask
-    return structures.encode(masks, shape), drawing.notes
-
-
-def _rasterise(item: Shape, shape: tuple[int, int], line_width_px: float) -> Mask:
-    points = item.points
-    if item.kind in ("line", "linestrip"):
-        return draw_polyline(points, shape, line_width_px)
-    if item.kind == "circle":  # centre and a point of the rim
-        return fill_disk(points[0], float(np.hypot(*(points[1] - points[0]))), shape)
-    if item.kind == "rectangle" and len(points) == 2:
+def _draw(pen: Pen, structure: str, kind: str, points: strokes.Points, what: str) -> None:
+    if kind in ("line", "linestrip"):
+        pen.line(structure, points, what)
+    elif kind == "circle":  # centre and a point of the rim
+        pen.disk(structure, points[0], float(np.hypot(*(points[1] - points[0]))))
+    elif kind == "rectangle" and len(points) == 2:
         (x0, y0), (x1, y1) = points
-        points = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-    if item.kind == "mask":
-        return _paste(item, shape)
-    return fill_polygon(points, shape)
+        pen.polygon(structure, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]), what)
+    elif kind != "mask":
+        pen.polygon(structure, points, what)
 
 
-def _paste(item: Shape, shape: tuple[int, int]) -> Mask:
+def _decode(text: str, found: Found, context: Context) -> Mask:
+    """The pixels of a ``mask`` shape, which are a PNG as base 64."""
+    try:
+        _, (mask,) = context.decoders.ask("inline-mask", found.file, "png", text=text)
+    except InputRefused as error:
+        raise InputRefused("bad-annotation", f"one of its masks is {error.code}") from error
+    return mask.astype(bool, copy=False)
+
+
+def _paste(pen: Pen, structure: str, points: strokes.Points, small: Mask) -> None:
     """A ``mask`` shape: a small PNG whose corners (inclusive) are the two points."""
-    if item.mask is None:
-        raise InputRefused("bad-annotation", "a mask without pixels")
-    small = decode_png(base64.b64decode(item.mask, validate=True)).samples
-    small = small != 0 if small.ndim == 2 else (small != 0).any(axis=-1)
-    x0, y0 = (int(v) for v in np.floor(item.points.min(axis=0) + 0.5))
-    x1, y1 = (int(v) for v in np.floor(item.points.max(axis=0) + 0.5))
+    x0, y0 = (int(v) for v in np.floor(points.min(axis=0) + 0.5))
+    x1, y1 = (int(v) for v in np.floor(points.max(axis=0) + 0.5))
     if small.shape != (y1 - y0 + 1, x1 - x0 + 1):
         raise InputRefused("bad-annotation", "a mask differs in size from its box")
-    mask = np.zeros(shape, bool)
-    top, left = max(y0, 0), max(x0, 0)
-    part = small[top - y0 :, left - x0 :][: shape[0] - top, : shape[1] - left]
-    mask[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return mask
+    pen.paste(structure, small, top=y0, left=x0)

@@ -42,6 +42,15 @@ def patient_of(stem: str) -> str:
     return stem.partition("_")[0] or stem
 
 
+def private_stem(identity: str) -> str:
+    """An id that tells nothing, the same for the same ``identity`` (a DICOM UID, or the path of a file without one).
+
+    >>> private_stem("1.2.840.1")
+    'xdd8de4dd52'
+    """
+    return "x" + hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:10]
+
+
 class Namer:
     """Gives every frame its name; the same frames in the same order always get the same names."""
 

@@ -10,14 +10,16 @@ import os
 import re
 import stat
 import unicodedata
+import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
+from ercpseg.decoding.sniff import HEAD_BYTES, Kind, sniff
+from ercpseg.decoding.source import Source
 from ercpseg.errors import UsageError
-
-Kind = Literal["png", "jpeg", "tiff", "bmp", "dicom"]
 
 IGNORE_RULES: dict[str, str] = {
     "hidden": "hidden files and folders are not searched",
@@ -31,11 +33,11 @@ IGNORE_RULES: dict[str, str] = {
     "outside-layout": "in a dataset folder, only the folders of frames and annotations are read",
     "workspace": "a workspace of ercpseg is no input",
     "output": "an output folder of ercpseg is no input",
+    "packed-twice": "a zip inside a zip is not opened; unpack it first",
     "channel": "only channel 0000 of an nnU-Net dataset is read",
 }
 """Rules by which a file is ignored, each as a sentence."""
 
-HEAD_BYTES = 132
 _SYSTEM = {"thumbs.db", "desktop.ini", "__macosx"}
 _SIDECARS = frozenset(
     [
@@ -67,7 +69,9 @@ _SIDECARS = frozenset(
 )
 _SIDECAR_NAMES = {"readme", "license", "licence", "notice", "changelog", "sha256sums", "md5sums"}
 _DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
-_BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
+_ZIP = b"PK\x03\x04"
+MAX_MEMBERS = 100_000
+"""Files in one zip; their list is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,13 @@ class Found:
     ignored: str | None = None
     refused: str | None = None
     detail: str = ""
+    member: str | None = None
+    """Name inside the zip at ``path``."""
+
+    @property
+    def file(self) -> Source:
+        """Where its bytes are."""
+        return Source(self.path, self.member)
 
     @property
     def stem(self) -> str:
@@ -108,8 +119,10 @@ def scan(root: Path) -> Iterator[Found]:
     UsageError
         when there is no such file or folder.
     """
-    if root.is_file():
-        yield _classify(root, _printable(root.name))
+    if root.is_file() and root.name.upper() == "DICOMDIR":  # the index of a medium stands for the whole of it
+        yield from _folder(root.parent, "", root.parent.resolve())
+    elif root.is_file():
+        yield from _classify(root, _printable(root.name))
     elif root.is_dir():
         yield from _folder(root, "", root.resolve())
     else:
@@ -135,7 +148,7 @@ def _folder(folder: Path, prefix: str, top: Path) -> Iterator[Found]:
         elif entry.is_dir(follow_symlinks=False):
             yield from _folder(path, source + "/", top)
         else:
-            yield _classify(path, source)
+            yield from _classify(path, source)
 
 
 def _ignored(entry: os.DirEntry[str], path: Path, top: Path) -> str | None:
@@ -174,54 +187,80 @@ def _is_prediction(folder: Path) -> bool:
         return False
 
 
-def _classify(path: Path, source: str) -> Found:
+def _classify(path: Path, source: str) -> Iterator[Found]:
+    """One file, or every file in a zip."""
+    if path.name.upper() == "DICOMDIR":
+        yield Found(path, source, ignored="dicomdir")
+        return
     try:
         size = path.stat().st_size
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
     except OSError as error:
-        return Found(path, source, refused="unreadable", detail=error.strerror or "")
-    if path.name.upper() == "DICOMDIR":
-        return Found(path, source, ignored="dicomdir")
+        yield Found(path, source, refused="unreadable", detail=error.strerror or "")
+        return
+    if head.startswith(_ZIP) and not _is_sidecar(path.name):
+        yield from _packed(path, source)
+    else:
+        yield _told(Found(path, source), head, size)
+
+
+def _packed(path: Path, source: str) -> Iterator[Found]:
+    """The files in a zip, in natural order; their first bytes are unpacked, no more."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = sorted((i for i in archive.infolist() if not i.is_dir()), key=lambda i: natural_key(i.filename))
+            if len(members) > MAX_MEMBERS:
+                yield Found(path, source, refused="too-large", detail=f"{len(members)} packed files")
+                return
+            if not members:
+                yield Found(path, source, refused="unreadable", detail="an empty zip")
+            names = Counter(info.filename for info in members)
+            for info in members:
+                found = _member(archive, info, path, source)
+                twins = names[info.filename] > 1  # a name finds only the last of them
+                yield replace(found, kind=None, ignored=None, refused="duplicate") if twins else found
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        yield Found(path, source, refused="unreadable", detail=type(error).__name__)
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, source: str) -> Found:
+    name = info.filename.encode("utf-8", "backslashreplace").decode().replace("\\", "/")
+    found = Found(path, f"{source}/{name}", member=info.filename)
+    parts = [part.lower() for part in name.split("/")]
+    if any(part in _SYSTEM for part in parts):
+        return replace(found, ignored="system")
+    if any(part.startswith(".") for part in parts):
+        return replace(found, ignored="hidden")
+    if parts[-1] == "dicomdir":
+        return replace(found, ignored="dicomdir")
+    try:
+        with archive.open(info) as stream:
+            head = stream.read(HEAD_BYTES)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error):
+        return replace(found, refused="unreadable", detail="it cannot be unpacked")
+    if head.startswith(_ZIP) and not _is_sidecar(name):
+        return replace(found, ignored="packed-twice")
+    return _told(found, head, info.file_size)
+
+
+def _told(found: Found, head: bytes, size: int) -> Found:
+    """What the first bytes of a file tell."""
+    name = found.source.rpartition("/")[2]
     kind = sniff(head, size)
-    if kind is None and path.suffix.lower() in _DICOM_SUFFIXES:
+    if kind is None and Path(name).suffix.lower() in _DICOM_SUFFIXES:
         kind = "dicom"
     if kind is not None:
-        return Found(path, source, kind=kind)
-    if path.suffix.lower().lstrip(".") in _SIDECARS or path.name.lower() in _SIDECAR_NAMES:
-        return Found(path, source, ignored="sidecar")
+        return replace(found, kind=kind)
+    if _is_sidecar(name):
+        return replace(found, ignored="sidecar")
     if not head:
-        return Found(path, source, refused="truncated", detail="0 bytes")
-    return Found(path, source, refused="unknown-format")
+        return replace(found, refused="truncated", detail="0 bytes")
+    return replace(found, refused="unknown-format")
 
 
-def sniff(head: bytes, size: int) -> Kind | None:
-    """The format that the first :data:`HEAD_BYTES` bytes of a file of ``size`` bytes show, or None."""
-    if head[128:132] == b"DICM":
-        return "dicom"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
-        return "bmp"
-    return "dicom" if _headless_dicom(head, size) else None
-
-
-def _headless_dicom(head: bytes, size: int) -> bool:
-    """DICOM without preamble begins with group 0002 or 0008: a tag, then a VR or a length that the file can hold."""
-    if len(head) < 16:
-        return False
-    for order in ("little", "big"):
-        group = int.from_bytes(head[0:2], order)
-        if group in (2, 8) and head[4:6] in (b"UL", b"UI", b"CS", b"SH", b"DA", b"TM", b"OB", b"LO"):
-            return True
-        length = int.from_bytes(head[4:8], order)
-        if order == "little" and group in (2, 8) and length % 2 == 0 and length < min(size, 1024):
-            return True
-    return False
+def _is_sidecar(name: str) -> bool:
+    return Path(name).suffix.lower().lstrip(".") in _SIDECARS or name.lower() in _SIDECAR_NAMES
 
 
 def _printable(name: str) -> str:

@@ -51,7 +51,7 @@ def predict(
         when no frame could be used; an earlier prediction in ``output`` stays as it is.
     """
     from ercpseg.export.folder import PredictionWriter
-    from ercpseg.importers.frames import count_hint, iter_frames
+    from ercpseg.importers.frames import FrameFolder
     from ercpseg.inference.folder import predict_frames
     from ercpseg.inference.predictor import Predictor
 
@@ -61,8 +61,9 @@ def predict(
     path = locate_model(model, space)
     predictor = Predictor.load(path, folds=options.folds, device=options.device, tta=options.tta)
     start = time.perf_counter()
+    frames = FrameFolder(source)
     with PredictionWriter(output, predictor.structures, overlays=options.overlays) as writer:
-        pixels = predict_frames(predictor, iter_frames(source), writer, total=count_hint(source), progress=progress)
+        pixels = predict_frames(predictor, frames, writer, total=len(frames), progress=progress)
         run = {
             "model": predictor.card.name,
             "model_sha256": predictor.sha256,

@@ -26,13 +26,15 @@ def dicom_patients(images: Path) -> dict[str, str]:
     """Frame → numbered group, for the DICOM frames of a folder that name their patient; headers are read, no pixels."""
     if not images.is_dir():
         return {}
+    from ercpseg.decoding.decoders import borrow
     from ercpseg.importers.frames import Pending, list_frames, scan_frames
     from ercpseg.importers.naming import Namer
 
     namer, groups, result = Namer(), dict[str, str](), dict[str, str]()
-    for found in scan_frames(images):
-        for frame in list_frames(found, namer):
-            if isinstance(frame, Pending) and frame.entry.patient is not None:
-                group = groups.setdefault(frame.entry.patient, f"patient{len(groups) + 1:04d}")
-                result[frame.name] = group
+    with borrow() as decoders:
+        for found in scan_frames(images):
+            for frame in list_frames(found, namer, decoders):
+                if isinstance(frame, Pending) and frame.about.patient is not None:
+                    group = groups.setdefault(frame.about.patient, f"patient{len(groups) + 1:04d}")
+                    result[frame.name] = group
     return result

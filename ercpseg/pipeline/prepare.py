@@ -13,7 +13,8 @@ from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.plan import NetworkValues, Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DataError, UsageError
-from ercpseg.pipeline.known import Planned, load_records, locate
+from ercpseg.pipeline.bring import bring_in
+from ercpseg.pipeline.known import Located, Planned, locate, trainable, used_records
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_text
@@ -34,19 +35,22 @@ class PlanOptions:
     threads: int = 2
     structures: tuple[str, ...] | None = None
     line_width_px: float = 3.0
+    keep_names: bool = False
 
 
 def plan(
     dataset: str | Path,
     *,
     name: str | None = None,
+    root: Path | None = None,
     workspace: Workspace | str | Path | None = None,
     options: PlanOptions = PlanOptions(),
     progress: Progress = SILENT,
 ) -> Planned:
     """Import a dataset, fingerprint it, plan its training and prepare its frames.
 
-    ``dataset`` is a folder, or the name of a dataset that the workspace holds. The same call again does nothing.
+    ``dataset`` is a folder, a descriptor (whose paths start at ``root``), or the name of a dataset that the workspace
+    holds. The same call again does nothing.
 
     Raises
     ------
@@ -56,10 +60,10 @@ def plan(
         when another run holds the workspace.
     """
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
-    source, name = locate(dataset, name, space)
+    located = locate(dataset, name, space, root)
     _check_options(options)
     with space.locked():
-        return _plan(space, source, name, options, progress)
+        return _plan(space, located, options, progress)
 
 
 def _check_options(options: PlanOptions) -> None:
@@ -73,26 +77,16 @@ def _check_options(options: PlanOptions) -> None:
         resolve_device(options.device)
 
 
-def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions, progress: Progress) -> Planned:
+def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Progress) -> Planned:
     from ercpseg.fingerprint.collect import fingerprint_dataset
-    from ercpseg.importers.dataset import import_dataset
+    from ercpseg.importers.dataset import ImportOptions
 
+    name = located.name
     folder = space.dataset_folder(name)
-    if source is not None:
-        _check_same(space, name, source)
-        dataset = import_dataset(
-            source,
-            space,
-            name,
-            structures=options.structures,
-            line_width_px=options.line_width_px,
-            progress=progress,
-        )
-    elif (folder / "dataset.json").exists():
-        dataset = documents.load(folder / "dataset.json", Dataset)
-    else:
-        raise DataError("the import of this dataset did not finish", where=name, todo="give its folder again")
-    records = [r for r in load_records(space, name) if r.status == "used"]
+    wanted = ImportOptions(options.structures, options.line_width_px, keep_names=options.keep_names)
+    dataset = bring_in(space, located, wanted, progress)
+    used = used_records(space, dataset)
+    records = trainable(used)
     fingerprint = _known(folder / "fingerprint.json", Fingerprint)
     if fingerprint is None or fingerprint.frames_sha256 != dataset.frames_sha256:
         raw = space.raw_folder(name)
@@ -108,39 +102,17 @@ def _plan(space: Workspace, source: Path | None, name: str, options: PlanOptions
         progress.say(f"{name} was planned with {changed}; folds that are trained already will not count any more")
     if old is not None and _same(folder, request) and _prepared(space, name, old):
         return Planned(dataset, fingerprint, old, folder, fresh=False)
-    made = _decide(space, dataset, fingerprint, records, recipe, options)
-    _prepare(space, dataset, made, fingerprint, records, options, progress)
+    made = _decide(space, dataset, fingerprint, recipe, options)
+    _prepare(space, dataset, made, fingerprint, used, options, progress)
     # Last, so that a plan is only taken as finished when everything after it is done.
     write_text(folder / REQUEST, request)
     return Planned(dataset, fingerprint, made, folder, fresh=True)
-
-
-def _check_same(space: Workspace, name: str, source: Path) -> None:
-    """Refuse a folder that shares no file with the dataset of this name: it would replace it and its model.
-
-    Raises
-    ------
-    UsageError
-        for another folder under a name that is taken.
-    """
-    if name not in space.names() or not (space.dataset_folder(name) / "dataset.json").exists():
-        return
-    from ercpseg.importers.frames import count_hint
-
-    used = [record.source for record in load_records(space, name) if record.status == "used"]
-    if used and not any((source / known).exists() for known in used) and count_hint(source):
-        raise UsageError(
-            f"the name {name} is taken by a dataset of which no file is in this folder",
-            where=source,
-            todo="give another name with --name",
-        )
 
 
 def _decide(
     space: Workspace,
     dataset: Dataset,
     fingerprint: Fingerprint,
-    records: list[FrameRecord],
     recipe: Recipe,
     options: PlanOptions,
 ) -> Plan:
@@ -178,7 +150,7 @@ def _prepare(
     dataset: Dataset,
     made: Plan,
     fingerprint: Fingerprint,
-    records: list[FrameRecord],
+    used: list[FrameRecord],
     options: PlanOptions,
     progress: Progress,
 ) -> None:
@@ -187,13 +159,16 @@ def _prepare(
     from ercpseg.nnunet.preprocessor import preprocess
     from ercpseg.planner.splits import make_splits
 
+    records = trainable(used)
     frames = [record.frame for record in records]
     write_raw_dataset_json(space, dataset, frames)
     present = structures_by_frame(
         space.raw_folder(dataset.name), records, dataset.structure_set, threads=options.threads
     )
-    splits = make_splits(records, made.values.folds, present, made.values.schedule.seed)
-    write_nnunet_plans(space, dataset, made, fingerprint, splits)
+    splits = make_splits(used, made.values.folds, present, made.values.schedule.seed)
+    for warning in splits.warnings:
+        progress.say(f"warning: {warning}")
+    write_nnunet_plans(space, dataset, made, fingerprint, list(splits.folds))
     preprocess(space, dataset, made, frames, threads=options.threads, progress=progress)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ercpseg.documents.scores import FrameScore, Scores
-from ercpseg.errors import DataError, StorageError, UsageError
-from ercpseg.frames.frame import Frame
+from ercpseg.errors import DataError, InputRefused, StorageError, UsageError
 from ercpseg.pipeline.known import Planned, known_name, load_planned
 from ercpseg.progress import SILENT, Progress, track
 from ercpseg.reporting.content import Illustration, ReportContent, Timing
@@ -23,6 +23,8 @@ from ercpseg.structures import Mask, StructureSet
 from ercpseg.version import __version__
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ercpseg.evaluation.folders import MaskFolder
 
 METRIC_SHOWN = {"guidewire": "cldice"}
@@ -111,8 +113,6 @@ def _overlays(
     """Best, median and worst frame of every structure, reference above prediction."""
     from ercpseg.evaluation.folders import open_folder
     from ercpseg.evaluation.pairing import pair
-    from ercpseg.importers.frames import iter_frames
-    from ercpseg.importers.naming import frame_stem
     from ercpseg.reporting.pictures import reference_over_prediction
     from ercpseg.reporting.select import best_median_worst
 
@@ -123,15 +123,7 @@ def _overlays(
         name: best_median_worst(rows, name, METRIC_SHOWN.get(name, "dice")) for name in structures
     }
     wanted = {frame for frames in chosen.values() for frame in frames.values()}
-    pixels = {}
-    for frame in track(iter_frames(reference), progress, "Reading frames for the report"):
-        if not isinstance(frame, Frame):
-            continue
-        stem = frame_stem(Path(frame.source or frame.name).stem, frame.index)  # what evaluate calls it
-        if stem in wanted:
-            pixels[stem] = frame.pixels
-            if len(pixels) == len(wanted):
-                break
+    pixels = _pixels(reference, wanted, progress)
     by_key = {(row.frame, row.structure): row for row in rows}
 
     def picture(name: str, structure: str, rank: str) -> Illustration:
@@ -149,6 +141,28 @@ def _overlays(
         )
         for structure, frames in chosen.items()
     }
+
+
+def _pixels(reference: Path, wanted: set[str], progress: Progress) -> dict[str, NDArray[Any]]:
+    """The frames of these stems; the others are not decoded."""
+    from ercpseg.decoding.decoders import borrow
+    from ercpseg.importers.frames import Pending, list_frames, scan_frames
+    from ercpseg.importers.naming import Namer, frame_stem
+
+    pixels: dict[str, NDArray[Any]] = {}
+    namer = Namer()
+    with borrow() as decoders:
+        for found in track(scan_frames(reference), progress, "Reading frames for the report"):
+            for pending in list_frames(found, namer, decoders):
+                if not isinstance(pending, Pending):
+                    continue
+                stem = frame_stem(found.stem, pending.index)  # what evaluate calls it
+                if stem in wanted and stem not in pixels:
+                    with contextlib.suppress(InputRefused):
+                        pixels[stem] = pending.decode(decoders).pixels
+            if len(pixels) == len(wanted):
+                break
+    return pixels
 
 
 def _masks(folder: MaskFolder, frame: str, structures: StructureSet, shape: tuple[int, ...]) -> Mapping[str, Mask]:

@@ -171,24 +171,56 @@ def folds(context: Context) -> Advice:
     """R30: folds.
 
     Decides: the number of folds of the cross-validation and what must not be torn apart.
-    From: the number of patients and of frames.
+    From: the number of groups and what tells them apart (the patient; where that is unknown the study, the series, the looks of
+    a frame); the number of frames; whether the data come with a validation part.
     Because: frames of one patient resemble each other, so a score is honest only if a patient is on one side of the
-    split. Five folds from 25 patients on; below that up to ten, so that each leaves out few patients. With one or two
-    patients that is impossible, and single frames are split.
-    Source: Pishro 2026 (patients apart); the leak in Martin 2022 and Gherardini 2020 (S1) shows what happens else [E1]
+    split. Near-duplicates stay together whatever their names say. Five folds from 25 groups on; below that up to ten,
+    so that each leaves out few patients. With one or two groups that is impossible, and single frames are split. A
+    published validation part is taken as it is, as the only fold, because figures are compared on it.
+    Source: Pishro 2026 (patients apart); the leak in Martin 2022 and Gherardini 2020 (S1) shows what happens else;
+    near-duplicates measured on MIQR-CC, 436 patients [E1]
     """
     f = context.fingerprint
-    inputs = {"patients": f.patients, "frames": f.frames, "grouped_by": f.grouped_by}
+    groups = f.patients if f.groups is None else f.groups
+    told_apart = 0 if f.grouped_by == "frame" else groups
+    validation = f.parts.get("val", 0)
+    inputs = {
+        "groups": groups,
+        "patients": f.patients,
+        "studies": f.studies,
+        "series": f.series,
+        "near_duplicates": f.near_duplicates,
+        "frames": f.frames,
+        "validation_frames": validation,
+        "grouped_by": f.grouped_by,
+    }
+    ours = "grouped" if told_apart >= 3 else "frame-wise"
+    method = context.pinned("folds.method", "published" if validation else ours)
+    by = "frame" if method == "frame-wise" else f.grouped_by
     warnings: tuple[str, ...] = ()
-    if f.patients >= 3:
-        count, method, by = (5 if f.patients >= 25 else min(10, f.patients)), "grouped", f.grouped_by
-        because = f"{f.patients} patients ({'25 or more' if f.patients >= 25 else 'fewer than 25'})."
-    else:
-        count, method, by = max(1, min(5, f.frames)), "frame-wise", "frame"
-        because = f"Only {f.patients} patient(s) are told apart in {f.frames} frames."
-        warnings = (
-            f"FOLDS ARE SPLIT BY FRAME: only {f.patients} patient(s) are told apart, so frames of one patient are on both "
-            "sides and the scores will be TOO GOOD. Begin file names with the patient and a _ (R30).",
+    if method == "published":
+        count = 1
+        because = (
+            f"The data say which {validation} of {f.frames} frames are for validation; other folds would mix them."
         )
+    elif method == "grouped":
+        count = 5 if groups >= 25 else max(1, min(10, groups))
+        because = f"{groups} groups by {by} ({'25 or more' if groups >= 25 else 'fewer than 25'})."
+    else:
+        count = max(1, min(5, f.frames))
+        because = f"Only {told_apart} patient(s) are told apart in {f.frames} frames."
+        warnings = (_frame_wise(told_apart, f.studies),)
     choices = {"count": count, "method": method, "grouped_by": by}
     return Advice({f"folds.{key}": Choice(value, because, inputs) for key, value in choices.items()}, warnings)
+
+
+def _frame_wise(told_apart: int, studies: int) -> str:
+    several = (
+        f" {studies} studies are told apart: if they are of different patients under one name, a descriptor with "
+        "patient: {by: unknown} groups by study."
+    )
+    return (
+        f"FOLDS ARE SPLIT BY FRAME: only {told_apart} patient(s) are told apart, so frames of one patient are on both "
+        "sides and the scores will be TOO GOOD. Begin file names with the patient and a _ (R30)."
+        + (several if studies >= 3 else "")
+    )

@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ercpseg.errors import StorageError
@@ -31,11 +31,17 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         when the disk is full, read-only or fails; ``path`` then holds what it held, or all of ``data`` if only the
         folder could not be flushed.
     """
+    write_chunks(path, (data,), durable=durable)
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes], *, durable: bool = True) -> None:
+    """:func:`write_bytes` of the joined ``chunks``, which are not held together in memory."""
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as handle:
-            handle.write(data)
+            for chunk in chunks:
+                handle.write(chunk)
             handle.flush()
             if durable:
                 os.fsync(handle.fileno())
@@ -47,6 +53,16 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def same_content(path: Path, chunks: Iterable[bytes]) -> bool:
+    """Whether the file at ``path`` holds exactly the joined ``chunks``; False when there is none."""
+    try:
+        with path.open("rb") as handle:
+            same = all(handle.read(len(chunk)) == chunk for chunk in chunks)
+            return same and not handle.read(1)
+    except OSError:
+        return False
 
 
 def flush(*paths: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ercpseg.errors import DocumentError
-from ercpseg.storage.atomic import read_bytes, write_text
+from ercpseg.errors import DocumentError, StorageError
+from ercpseg.storage.atomic import write_text
 
+CHUNK = 65536
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -21,13 +22,22 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 
 def encode_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV. Text that a spreadsheet would run as a formula gets a leading quote."""
+    return b"".join(table_chunks(columns, rows)).decode()
+
+
+def table_chunks(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """:func:`encode_table` in pieces of some thousand characters, for tables that must not be held in memory."""
     buffer = io.StringIO()
     # Text with either line ending is quoted only where both belong to the terminator.
     writer = csv.writer(_UnixLines(buffer), lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(row.get(column)) for column in columns])
-    return buffer.getvalue()
+        if buffer.tell() > CHUNK:
+            yield buffer.getvalue().encode()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue().encode()
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -40,11 +50,25 @@ def read_table(path: Path) -> list[dict[str, str]]:
     DocumentError
         when it is no such table: no head, no UTF-8, or a row that is longer or shorter than the head.
     """
-    data = read_bytes(path)
+    return list(iter_table(path))
+
+
+def iter_table(path: Path) -> Iterator[dict[str, str]]:
+    """:func:`read_table` row by row, for tables that must not be held in memory."""
     try:
-        head, *rows = csv.reader(io.StringIO(data.decode()), strict=True)
-        return [dict(zip(head, map(_text, row), strict=True)) for row in rows if row]
-    except (csv.Error, ValueError) as error:
+        with path.open(encoding="utf-8", newline="") as handle:
+            rows = csv.reader(handle, strict=True)
+            head = next(rows)
+            for row in rows:
+                if row:
+                    yield dict(zip(head, map(_text, row), strict=True))
+    except OSError as error:
+        raise StorageError(
+            f"reading failed: {error.strerror or type(error).__name__}",
+            where=path,
+            todo="run the step that made it again",
+        ) from error
+    except (csv.Error, ValueError, StopIteration) as error:
         raise DocumentError("this table is damaged", where=path, todo="run the step that made it again") from error
 
 

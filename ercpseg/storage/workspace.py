@@ -26,7 +26,7 @@ from pydantic import Field
 from ercpseg.documents.base import Document
 from ercpseg.errors import StorageError, UsageError, WorkspaceBusy
 from ercpseg.storage import documents
-from ercpseg.storage.atomic import write_text
+from ercpseg.storage.atomic import remove_leftovers, write_text
 
 ENVIRONMENT_VARIABLE = "ERCPSEG_WORKSPACE"
 DEFAULT = "ercpseg-workspace"
@@ -76,6 +76,20 @@ class Workspace:
     def dataset_folder(self, name: str) -> Path:
         """Documents of one dataset."""
         return self.root / "datasets" / check_name(name)
+
+    def scratch_folder(self) -> Path:
+        """Where throw-away files lie that may name patients; only the owner may look in."""
+        folder = self.root / ".scratch"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"the workspace cannot be written: {error.strerror or type(error).__name__}",
+                where=self.root,
+                todo="check the permissions or use another --workspace",
+            ) from error
+        remove_leftovers(folder)
+        return folder
 
     def model_folder(self, name: str) -> Path:
         """The model trained on one dataset."""

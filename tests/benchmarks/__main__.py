@@ -11,11 +11,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks import cli, demo, planning, real, windows
+from tests.benchmarks import cli, demo, importing, planning, real, windows
 from tests.benchmarks.machine import machine
 
 BENCHMARKS = {
     "cli": cli.run_benchmark,
+    "import": importing.run_benchmark,
     "planning": planning.run_benchmark,
     "windows": windows.run_benchmark,
     "demo": demo.run_benchmark,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 FILES = {
     "ercpseg.dataset/1": "`datasets/NAME/dataset.json` of the workspace, frames in `frames.csv` beside it",
+    "ercpseg.descriptor/1": "`datasets/*.yaml`, or a YAML file of yours",
     "ercpseg.fingerprint/1": "`datasets/NAME/fingerprint.json` of the workspace",
     "ercpseg.model/1": "`model.json` of a model folder",
     "ercpseg.plan/1": "`datasets/NAME/plan.json` of the workspace, and `plan.json` of a model folder",
@@ -54,7 +55,6 @@ WORDS = {
     "IntensityFingerprint.mean": "mean in the field",
     "IntensityFingerprint.sd": "standard deviation in the field",
     "sd_cv": "coefficient of variation of the frame standard deviations",
-    "spacing_known_frac": "share of frames whose spacing is known",
     "intensity": "grey values in the field",
     "Fingerprint.structures": "structure → its measures, in the order of the bits",
     # plan

@@ -11,24 +11,33 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ercpseg.frames.frame import Frame
-from ercpseg.importers import iter_frames
+from ercpseg.importers.frames import iter_frames
+from ercpseg.importers.ledger import natural_text
 from ercpseg.importers.naming import Namer, is_safe, name_key
 from ercpseg.importers.scan import natural_key
 
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FULL = settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def pixels(dtypes=("uint8", "uint16")):
+def stacks(dtypes=("uint8", "uint16"), frames=20):
+    """(frames, y, x) of random values."""
     return st.sampled_from(dtypes).flatmap(
-        lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
+        lambda dtype: hnp.arrays(
+            dtype, st.tuples(st.integers(1, frames), st.integers(1, 12), st.integers(1, 12)), elements=None, fill=None
+        )
     )
 
 
-def read_one(name, write):
+def read_all(name, write):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         write(path)
-        (row,) = iter_frames(path)
+        return list(iter_frames(path))
+
+
+def read_one(name, write):
+    (row,) = read_all(name, write)
     return row
 
 
@@ -38,52 +47,66 @@ def same_or_constant(row, array):
     return isinstance(row, Frame) and row.pixels.dtype == array.dtype and np.array_equal(row.pixels, array)
 
 
-@given(pixels())
-@QUICK
-def test_png_write_read(array):
-    assert same_or_constant(read_one("x.png", lambda p: p.write_bytes(imagecodecs.png_encode(array))), array)
+def write_png(path, frames):
+    path.write_bytes(imagecodecs.png_encode(frames[0]))
 
 
-@given(pixels(), st.sampled_from([None, "deflate"]), st.sampled_from("<>"))
-@QUICK
-def test_tiff_write_read(array, compression, order):
-    def write(path):
-        tifffile.imwrite(path, array, compression=compression, byteorder=order, photometric="minisblack")
-
-    assert same_or_constant(read_one("x.tif", write), array)
+def write_tiff(path, frames, compression, order):
+    with tifffile.TiffWriter(path, byteorder=order) as writer:
+        for frame in frames:
+            writer.write(frame, compression=compression, photometric="minisblack", contiguous=False)
 
 
-@given(pixels(), st.data())
-@QUICK
-def test_dicom_write_read(array, data):
-    """Any stored bits, either sign, either polarity, three byte orders: the values come back by the stated rule."""
+def write_dicom(path, frames, *, syntax, stored, signed, photometric):
     import pydicom
     from pydicom.dataset import FileMetaDataset
 
-    syntax = data.draw(st.sampled_from(["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"]))
-    allocated = array.itemsize * 8
-    stored = data.draw(st.integers(2, allocated))
-    signed, inverted = data.draw(st.booleans()), data.draw(st.booleans())
     order = ">" if syntax.endswith("2.2") else "<"
+    allocated = frames.itemsize * 8
     dataset = pydicom.Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.12.1"
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
-    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = *array.shape, 1
-    dataset.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = *frames.shape[1:], 1
+    dataset.PhotometricInterpretation = photometric
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = allocated, stored, stored - 1
     dataset.PixelRepresentation = int(signed)
-    raw = array.astype(array.dtype.newbyteorder(order)).tobytes()
+    if len(frames) > 1:
+        dataset.NumberOfFrames = len(frames)
+    raw = frames.astype(frames.dtype.newbyteorder(order)).tobytes()
     dataset.PixelData = raw + b"\0" * (len(raw) % 2)
     dataset["PixelData"].VR = "OB" if allocated == 8 and syntax != "1.2.840.10008.1.2" else "OW"
-    row = read_one("x.dcm", lambda p: dataset.save_as(p, enforce_file_format=True))
-    top = 2**stored - 1
-    expected = array.astype(np.int64) & top
-    if signed:  # as a number of that many bits, then shifted so that the least becomes 0
-        expected = np.where(expected >= 2 ** (stored - 1), expected - 2**stored, expected) + 2 ** (stored - 1)
-    expected = top - expected if inverted else expected
-    assert same_or_constant(row, expected.astype(np.uint8 if stored <= 8 else np.uint16))
+    dataset.save_as(path, enforce_file_format=True)
+
+
+@given(stacks(), st.data())
+@FULL
+def test_what_is_written_is_read(frames, data):
+    """Any bits stored, either sign, either polarity, 1 to 20 frames, three formats: values come back by the stated rule."""
+    kind = data.draw(st.sampled_from(["png", "tiff", "dicom"]))
+    expected = frames
+    if kind == "png":
+        rows, expected = read_all("x.png", lambda p: write_png(p, frames)), frames[:1]
+    elif kind == "tiff":
+        options = data.draw(st.sampled_from([None, "deflate"])), data.draw(st.sampled_from("<>"))
+        rows = read_all("x.tif", lambda p: write_tiff(p, frames, *options))
+    else:
+        bits = 8 * frames.itemsize
+        stored = data.draw(st.integers(8, bits)) if bits > 8 else 8
+        signed, photometric = data.draw(st.booleans()), data.draw(st.sampled_from(["MONOCHROME1", "MONOCHROME2"]))
+        syntax = data.draw(st.sampled_from(["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"]))
+        options = {"syntax": syntax, "stored": stored, "signed": signed, "photometric": photometric}
+        rows = read_all("x.dcm", lambda p: write_dicom(p, frames, **options))
+        top = 2**stored - 1
+        values = frames.astype(np.int64) & top
+        if signed:  # as a number of that many bits, then shifted so that the least becomes 0
+            values = np.where(values >= 2 ** (stored - 1), values - 2**stored, values) + 2 ** (stored - 1)
+        values = top - values if photometric == "MONOCHROME1" else values
+        expected = values.astype(np.uint8 if stored <= 8 else np.uint16)
+    assert len(rows) == len(expected)
+    assert [row.index for row in rows] == ([None] if len(expected) == 1 else list(range(len(expected))))
+    assert all(same_or_constant(row, frame) for row, frame in zip(rows, expected, strict=True))
 
 
 @given(
@@ -111,3 +134,11 @@ def test_names_are_safe_and_unique(stems, multi):
 def test_the_order_is_total(names):
     backwards = names[::-1]
     assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
+
+
+@given(st.lists(st.text("aB019.é_", max_size=8) | st.text(max_size=12), max_size=10, unique=True))
+@QUICK
+def test_the_ledger_sorts_as_the_scan_does(names):
+    assert sorted(names, key=lambda n: natural_text(n).encode("utf-8", "surrogatepass")) == sorted(
+        names, key=natural_key
+    )

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.documents.fingerprint import Fingerprint
-from ercpseg.documents.plan import FoldValues, Plan
+from ercpseg.documents.plan import Plan
 from ercpseg.fingerprint.collect import fingerprint_dataset
 from ercpseg.networks import divisor
 from ercpseg.planner.budget import Budget
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
 from ercpseg.planner.sizes import parse_shapes
-from ercpseg.planner.splits import check_splits, make_splits
 from ercpseg.storage.images import write_png
 from tests.golden.planner.generate import fingerprint, spread, steady, structure
 
@@ -177,23 +176,3 @@ def test_empty_frames_change_presence_only(drawn: Any, extra: int) -> None:
             # Contrast is in units of each frame's own spread, so it stays as well.
             assert same == structure_before
             assert abs(structure_after.presence_frac - structure_after.frames / after.frames) < 1e-5
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.integers(1, 9), min_size=2, max_size=40),
-    st.integers(2, 10),
-    st.integers(0, 2**31),
-    st.randoms(use_true_random=False),
-)
-def test_folds_never_tear_a_patient_apart(groups: list[int], count: int, seed: int, random: Any) -> None:
-    records = [
-        FrameRecord(frame=f"{p}_{n}", source="x", status="used", patient=str(p))
-        for p, size in enumerate(groups)
-        for n in range(size)
-    ]
-    presence = {r.frame: random.sample(["aa", "bb"], random.randint(0, 2)) for r in records}
-    values = FoldValues(count=min(count, len(groups)), grouped_by="patient", method="grouped")
-    splits = make_splits(records, values, presence, seed)
-    check_splits(splits, records, grouped=True)
-    assert all(split["val"] and split["train"] for split in splits)

@@ -49,6 +49,8 @@ def fingerprint(structures: dict[str, StructureFingerprint], **other: Any) -> Fi
         "frames": 100,
         "patients": 40,
         "grouped_by": "patient",
+        "studies": 40,
+        "series": 80,
         "shapes": {"1024 x 1024": 100},
         "reference_long_side_px": 1024,
         "long_side_spread": 0.0,

@@ -63,7 +63,7 @@ def sections(**overrides: Any) -> dict[str, Any]:
         "postprocess.steps": {name: [] for name in STRUCTURES},
         "folds.count": 2,
         "folds.grouped_by": "patient",
-        "folds.method": "by hand",
+        "folds.method": "grouped",
     }
     return values | {key.replace("__", "."): value for key, value in overrides.items()}
 

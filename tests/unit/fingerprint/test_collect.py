@@ -163,8 +163,9 @@ def test_warnings(tmp_path: Path, fields: dict[str, Any], words: str) -> None:
 
 
 def test_mixed_spacing_is_warned_of_and_never_guessed(tmp_path: Path) -> None:
-    known = frame(tmp_path, "a_0", spacing_y_mm=0.2, spacing_x_mm=0.2)
-    f = fingerprint(tmp_path, [known, frame(tmp_path, "b_0")])
+    known = frame(tmp_path, "a_0", spacing_y_mm=0.2, spacing_x_mm=0.2, spacing_source="USER")
+    at_the_detector = frame(tmp_path, "b_0", spacing_y_mm=0.2, spacing_x_mm=0.2, spacing_source="DETECTOR")
+    f = fingerprint(tmp_path, [known, at_the_detector])
     assert f.spacing_known_frac == 0.5
     assert any("spacing is known for 50 %" in warning for warning in f.warnings)
 

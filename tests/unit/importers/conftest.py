@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ercpseg.frames.frame import Frame
-from ercpseg.importers import iter_frames
+from ercpseg.importers.frames import iter_frames
 from ercpseg.storage.images import write_png
 
 

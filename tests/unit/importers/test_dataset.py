@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -6,8 +7,7 @@ import pytest
 import tifffile
 
 from ercpseg.errors import DataError, UsageError
-from ercpseg.importers import import_dataset
-from ercpseg.importers.dataset import THREADS
+from ercpseg.importers.dataset import THREADS, ImportOptions, import_dataset
 from ercpseg.storage import documents
 from ercpseg.storage.images import read_png, write_png
 from ercpseg.storage.tables import read_table
@@ -119,7 +119,7 @@ def test_unreadable_frames_with_annotation(masks_folder, workspace, make_dicom):
 
 
 def test_unknown_structures(masks_folder, workspace):
-    dataset = import_dataset(masks_folder, workspace, "x", structures=("endoscope",))
+    dataset = import_dataset(masks_folder, workspace, "x", options=ImportOptions(structures=("endoscope",)))
     assert dataset.structures == ("endoscope",)
     assert codes(workspace) == {"images/p1_a.png": "unknown-structure", "images/p1_b.png": "unknown-structure"}
 
@@ -159,12 +159,52 @@ def test_frames_of_a_cine_are_matched_by_number(tmp_path, workspace, make_dicom)
                       PixelSpacingCalibrationType="FIDUCIAL")  # fmt: skip
     path.rename(root / "images" / "run.dcm")
     write_png(root / "masks" / "stone" / "run_f0002.png", np.eye(6, 5, dtype=bool))
-    dataset = import_dataset(root, workspace, "x")
+    dataset = import_dataset(root, workspace, "x", options=ImportOptions(keep_names=True))
     assert (dataset.used, dataset.refused) == (1, 2)
     row = rows_of(workspace)[0]
     assert (row["frame"], row["index"], row["patient"], row["bits"]) == ("run_f0002", "2", "PAT-7", "12")
     assert (row["spacing_y_mm"], row["spacing_x_mm"], row["reason"]) == ("0.2", "0.3", "inverted to MONOCHROME2")
     assert (read_png(workspace.raw_folder("x") / "imagesTr" / "run_f0002_0000.png") == 4095 - cine[2]).all()
+
+
+def test_frames_of_dicom_files_are_called_by_ids_that_tell_nothing(tmp_path, workspace, make_dicom):
+    root = tmp_path / "set"
+    (root / "images").mkdir(parents=True)
+    make_dicom(np.stack([ramp(3), ramp(5)]), frames=2).rename(root / "images" / "DOE_JOHN.dcm")
+    for i in range(2):
+        write_png(root / "masks" / "stone" / f"DOE_JOHN_f000{i}.png", np.eye(6, 5, dtype=bool))
+    import_dataset(root, workspace, "x")
+    uid = hashlib.sha256(b"1.2.3.4").hexdigest()[:10]  # of the SOPInstanceUID that make_dicom writes
+    assert [row["frame"] for row in rows_of(workspace)] == [f"x{uid}_f0000", f"x{uid}_f0001"]
+    assert not [path for path in workspace.root.rglob("*") if "DOE" in path.name]
+
+
+def test_frames_of_a_series_are_in_the_order_of_their_numbers(tmp_path, workspace, make_dicom):
+    """Files named against their order: acquisition, then instance number count; a tie is said."""
+    root = tmp_path / "set"
+    (root / "images").mkdir(parents=True)
+    for stem, acquisition, instance in (("a", 2, 1), ("b", 1, 10), ("c", 1, 2), ("d", 1, 2)):
+        path = make_dicom(
+            ramp(ord(stem)), SOPInstanceUID=f"1.2.{ord(stem)}", AcquisitionNumber=acquisition, InstanceNumber=instance
+        )
+        path.rename(root / "images" / f"{stem}.dcm")
+        write_png(root / "masks" / "stone" / f"{stem}.png", np.eye(6, 5, dtype=bool))
+    dataset = import_dataset(root, workspace, "x", options=ImportOptions(keep_names=True))
+    places = {row["frame"]: int(row["position"]) for row in rows_of(workspace)}
+    assert places == {"c": 0, "d": 1, "b": 2, "a": 3}
+    assert "In 1 series two frames have the same number" in dataset.notes[0]
+
+
+def test_one_dicom_instance_twice_is_a_duplicate(tmp_path, workspace, make_dicom):
+    root = tmp_path / "set"
+    (root / "images").mkdir(parents=True)
+    for stem in "ab":
+        make_dicom(ramp(3)).rename(root / "images" / f"{stem}.dcm")
+        write_png(root / "masks" / "stone" / f"{stem}.png", np.eye(6, 5, dtype=bool))
+    write_png(root / "images" / "c.png", ramp())
+    write_png(root / "masks" / "stone" / "c.png", np.eye(6, 5, dtype=bool))
+    import_dataset(root, workspace, "x")
+    assert codes(workspace) == {"images/a.dcm": "duplicate", "images/b.dcm": "duplicate"}
 
 
 def test_a_frame_number_and_a_file_of_that_name_are_duplicates(tmp_path, workspace, make_dicom):
@@ -174,7 +214,7 @@ def test_a_frame_number_and_a_file_of_that_name_are_duplicates(tmp_path, workspa
     write_png(root / "images" / "run_f0001.png", ramp())
     for i in range(2):
         write_png(root / "masks" / "stone" / f"run_f000{i}.png", np.eye(6, 5, dtype=bool))
-    dataset = import_dataset(root, workspace, "x")
+    dataset = import_dataset(root, workspace, "x", options=ImportOptions(keep_names=True))
     assert dataset.used == 1
     assert codes(workspace) == {"images/run.dcm": "duplicate", "images/run_f0001.png": "duplicate"}
     assert [p.name for p in (workspace.raw_folder("x") / "labelsTr").iterdir()] == ["run_f0000.png"]
@@ -265,11 +305,11 @@ def test_where_dataset_json_is_all_is_whole(masks_folder, workspace, monkeypatch
         write_png(masks_folder / "images" / f"{stem}.png", ramp(3))
     write, count = canonical.write_bytes, [0]
 
-    def stop_after_one(path, data):
+    def stop_after_one(path, data, **options):
         count[0] += 1
         if count[0] > 1:
             raise KeyboardInterrupt
-        write(path, data)
+        write(path, data, **options)
 
     monkeypatch.setattr(canonical, "write_bytes", stop_after_one)
     with pytest.raises(KeyboardInterrupt):

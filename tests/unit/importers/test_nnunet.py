@@ -3,14 +3,22 @@ import json
 import numpy as np
 import pytest
 
+from ercpseg.decoding.decoders import Decoders
 from ercpseg.errors import DataError
-from ercpseg.importers import import_dataset
+from ercpseg.importers.dataset import import_dataset
 from ercpseg.importers.nnunet import read_labels_json
 from ercpseg.storage.images import read_png, write_png
 from ercpseg.storage.tables import read_table
 from ercpseg.storage.workspace import Workspace
+from tests.unit.importers.surveyed import Surveyed, refused
 
 FRAME = (np.arange(30).reshape(6, 5) * 8).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def decoders():
+    with Decoders(children=1) as pool:
+        yield pool
 
 
 @pytest.fixture
@@ -76,10 +84,31 @@ def test_values_that_are_not_declared(raw, tmp_path):
     }
 
 
+def test_the_table_is_that_of_the_labels_format(raw, decoders):
+    """Regions overlap, words become structures, unions of members and what is to be ignored are no structures."""
+    labels = {"background": 0, "Scope": [1, 3], "guide wire": [2, 3], "instrument": [1, 2, 3], "ignore": 4, "Wire": 5}
+    values = read_labels_json(raw(labels, [[0]]) / "dataset.json")
+    assert values == {"endoscope": (1, 3), "guidewire": (2, 3, 5)}
+    image = np.array([[0, 1, 2, 3, 5]])
+    read = Surveyed(raw(labels, image), decoders, format="labels", path="labelsTr", values=values)
+    assert read.keys == ["p1_a"]
+    masks = read.draw("p1_a", (1, 5)).masks
+    assert masks["endoscope"].astype(int).tolist() == [[0, 1, 0, 1, 0]]
+    assert masks["guidewire"].astype(int).tolist() == [[0, 0, 1, 1, 1]]
+    assert read.format.overlaps
+    ignored = Surveyed(raw(labels, image * 0 + 4), decoders, format="labels", path="labelsTr", values=values)
+    assert refused(lambda: ignored.draw("p1_a", (1, 5))) == "bad-label-value"
+
+
 @pytest.mark.parametrize(
     "document",
     [
         {"labels": [1]},
+        {"labels": {"a": True}},
+        {"labels": {"a": 1.0}},
+        {"labels": {"a": [1, "2"]}},
+        {"labels": {"a": 65536}},
+        {"labels": {"a": 1}, "channel_names": ["X-ray"]},
         {"labels": {"a": "1"}},
         {"labels": {"a": -1}},
         {"labels": {"a": 1}, "channel_names": {"0": "R", "1": "G"}},
