@@ -249,6 +249,7 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
 def natural_text(text: str) -> str:
     """Text that sorts, byte by byte, as :func:`ercpseg.importers.scan.natural_key` sorts."""
     folded = unicodedata.normalize("NFC", text).casefold()
+    folded = re.sub(r"[\0-\2]", lambda mark: f"\2{mark[0]}", folded)  # \0 ends the text, \1 begins a number
     digits = re.sub(r"[0-9]+", lambda run: f"\1{len(run[0].lstrip('0')):05d}{run[0].lstrip('0')}", folded)
     return f"{digits}\0{text}"
 

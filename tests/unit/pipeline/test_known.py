@@ -7,18 +7,18 @@ import shutil
 import pytest
 
 from ercpseg.errors import DataError, UsageError
-from ercpseg.pipeline.known import known_name, load_planned, load_records, locate
+from ercpseg.pipeline.known import Located, known_name, load_planned, load_records, locate
 from ercpseg.pipeline.prepare import PlanOptions, plan
 from tests.conftest import TINY
 
 
 def test_a_folder_comes_first_and_gives_its_name(workspace, tiny_folder, tmp_path, monkeypatch) -> None:
-    assert locate(tiny_folder, None, workspace) == (tiny_folder.resolve(), "tiny")
-    assert locate(str(tiny_folder), "other", workspace) == (tiny_folder.resolve(), "other")
-    assert locate("tiny", None, workspace) == (None, "tiny")
+    assert locate(tiny_folder, None, workspace) == Located("tiny", tiny_folder.resolve())
+    assert locate(str(tiny_folder), "other", workspace) == Located("other", tiny_folder.resolve())
+    assert locate("tiny", None, workspace) == Located("tiny")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny").mkdir()
-    assert locate("tiny", None, workspace) == (tmp_path.resolve() / "tiny", "tiny")
+    assert locate("tiny", None, workspace) == Located("tiny", tmp_path.resolve() / "tiny")
     assert known_name("tiny", workspace) == "tiny"
     assert known_name(tiny_folder, workspace) == "tiny"
     assert known_name("other", workspace) == "other"
@@ -26,7 +26,7 @@ def test_a_folder_comes_first_and_gives_its_name(workspace, tiny_folder, tmp_pat
 
 @pytest.mark.parametrize("dataset", ["nope", "", "/nonexistent/folder", "a\0b"])
 def test_neither_a_folder_nor_a_name(workspace, dataset: str) -> None:
-    with pytest.raises(UsageError, match=r"a folder, or a name the workspace knows \(tiny\)"):
+    with pytest.raises(UsageError, match=r"a folder, a descriptor, a name the workspace knows \(tiny\)"):
         locate(dataset, None, workspace)
     with pytest.raises(UsageError, match="there is no planned dataset"):
         load_planned(workspace, dataset)
