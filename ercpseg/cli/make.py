@@ -9,31 +9,64 @@ import typer
 
 from ercpseg.cli.console import ConsoleProgress, duration, say, table
 from ercpseg.cli.options import TimeBudgetOption, parse_duration
-from ercpseg.errors import UsageError
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
-    frames: Annotated[int, typer.Option("--frames", help="Frames in all.", min=1)] = 60,
-    patients: Annotated[int, typer.Option("--patients", help="Patients that they are spread over.", min=1)] = 20,
-    size: Annotated[int, typer.Option("--size", help="Side of the square frames in pixels.", min=64)] = 512,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same frames.", min=0)] = 0,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or one that the same command began.")],
+    frames: Annotated[int, typer.Option("--frames", help="Frames in all.")] = 60,
+    patients: Annotated[
+        int | None,
+        typer.Option("--patients", help="Patients that they are spread over. Default: a third of the frames."),
+    ] = None,
+    domain: Annotated[
+        str, typer.Option("--domain", help="Kind of room and patients: a name (see below) or a YAML file.")
+    ] = "phantom-simple",
+    size: Annotated[
+        int | None, typer.Option("--size", help="Height of the frames in pixels. Default: the domain's.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same frames.")] = 0,
+    series: Annotated[
+        bool, typer.Option("--series", help="Each patient's frames are one series: breathing, table, wire, contrast.")
+    ] = False,
     format_: Annotated[
         str, typer.Option("--format", help="png, or dicom (one multi-frame RF object per patient).")
     ] = "png",
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option("--backgrounds", help="Folder of your own frames to draw on, one patient each."),
+    ] = None,
+    paste: Annotated[
+        Path | None,
+        typer.Option("--paste", help="Dataset folder whose masks are pasted on the backgrounds instead of a scene."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes; 0: as many as are worth it. The files do not depend on it.")
+    ] = 0,
 ) -> None:
-    """Synthesise ERCP fluoroscopy with overlapping truth masks, as a dataset folder that every command takes."""
-    from ercpseg.synthesis.dataset import synthesise
+    """Synthesise ERCP fluoroscopy with overlapping truth masks, as a dataset folder that every command takes.
 
-    if format_ not in ("png", "dicom"):
-        raise UsageError(f"unknown format {format_[:16]!r}", where="--format", expected="png or dicom")
-    summary = synthesise(
+    Domains that come with the program: phantom-simple, portrait-spot, round-field, saint-antoine, shiraz. All but the
+    first write the truth beyond masks too (courses, sizes in mm, calibration) to truth/.
+    """
+    from ercpseg.synthesis.catalogue import find_domain
+    from ercpseg.synthesis.dataset import Options, synthesise_domain
+    from ercpseg.synthesis.request import check_format
+
+    options = Options(
+        find_domain(domain),
+        size,
+        seed,
+        check_format(format_),
+        series,
+        backgrounds=backgrounds,
+        paste=paste,
+        workers=workers,
+    )
+    summary = synthesise_domain(
         out,
         frames=frames,
-        patients=patients,
-        size=size,
-        seed=seed,
-        file_format="dicom" if format_ == "dicom" else "png",
+        patients=max(1, frames // 3) if patients is None else patients,
+        options=options,
         progress=ConsoleProgress(),
     )
     say(f"wrote {summary.frames} frames of {summary.patients} patients to {summary.folder}")

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
-from ercpseg.errors import StorageError, UsageError
+from ercpseg.errors import Interrupted, StorageError, UsageError
 from ercpseg.progress import SILENT, Progress
-from ercpseg.storage.atomic import write_bytes
-from ercpseg.storage.images import write_png
-from ercpseg.synthesis.frame import STRUCTURES, Studio, SyntheticFrame
+from ercpseg.storage import documents
+from ercpseg.storage.atomic import flush, remove_leftovers
+from ercpseg.storage.workspace import Workspace
+from ercpseg.synthesis.backgrounds import digest, load_annotated, load_backgrounds
+from ercpseg.synthesis.catalogue import DEFAULT, find_domain
+from ercpseg.synthesis.domain import Domain
+from ercpseg.synthesis.jobs import Job, Materials, files_of, plan_jobs, run_job
+from ercpseg.synthesis.request import FileFormat, Request, check_numbers, patient_name, share
+from ercpseg.version import __version__
 
-FileFormat = Literal["png", "dicom"]
+__all__ = ["Options", "SynthesisSummary", "patient_name", "share", "synthesise", "synthesise_domain"]
 
-MIN_SIZE, MAX_SIZE = 64, 4096
-"""Below 64 px a wire is a quarter of a pixel wide; above 4096 nobody has a detector."""
+UNDER_WAY = ".synthesis.json"
+"""What an unfinished folder is made from; a finished one of a scene domain has ``synthesis.json`` instead."""
+FINISHED = "synthesis.json"
+FRAMES_PER_PROCESS = 25
+"""Fewer than this are made sooner than another process starts."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,23 @@ class SynthesisSummary:
     files: int
 
 
+@dataclass(frozen=True)
+class Options:
+    """What frames are like beyond their number: a domain, its frame height, one series per patient, the user's frames.
+
+    ``workers`` processes work at it (0: as many as are worth it); the files do not depend on their number.
+    """
+
+    domain: Domain
+    size: int | None = None
+    seed: int = 0
+    file_format: FileFormat = "png"
+    series: bool = False
+    backgrounds: Path | None = None
+    paste: Path | None = None
+    workers: int = 1
+
+
 def synthesise(
     out: Path,
     *,
@@ -38,84 +65,167 @@ def synthesise(
     file_format: FileFormat = "png",
     progress: Progress = SILENT,
 ) -> SynthesisSummary:
-    """Write ``frames`` frames of ``patients`` patients, spread evenly, as images and masks below ``out``.
+    """Write ``frames`` frames of ``patients`` patients of the simple phantom below ``out``.
 
-    ``images/<patient>_f0000.png`` (8 bits) or ``images/<patient>.dcm`` (one multi-frame object of 12 bits per patient),
-    and for every structure ``masks/<structure>/<patient>_f0000.png`` (0 or 255), also where it is absent. Patient *n*
-    is called ``s<seed>p<n>`` with four digits; its frame *k* is the same in every dataset of that seed and size.
+    See :func:`synthesise_domain`. Patient *n* is called ``s<seed>p<n>`` with four digits.
 
     Raises
     ------
     UsageError
-        when the numbers make no sense or ``out/images`` or ``out/masks`` already holds something.
+        when the numbers make no sense or ``out/images`` or ``out/masks`` already holds something else.
     """
-    _check(out, frames, patients, size, seed, file_format)
-    files = 0
-    with progress.task("synthesising frames", frames) as task:
-        for number, count in enumerate(share(frames, patients)):
-            name = patient_name(seed, number)
-            studio = Studio.of(seed, number)
-            cine = []
-            for k in range(count):
-                taken = studio.frame(k, size)
-                stem = f"{name}_f{k:04d}"
-                files += _write_masks(out, stem, taken)
-                if file_format == "png":
-                    from ercpseg.synthesis.physics import to_8_bits
-
-                    write_png(out / "images" / f"{stem}.png", to_8_bits(taken.pixels))
-                    files += 1
-                else:
-                    cine.append(taken.pixels)
-                task.advance(note=name)
-            if file_format == "dicom":
-                from ercpseg.synthesis.dicom import encode
-
-                write_bytes(out / "images" / f"{name}.dcm", encode(cine, name))
-                files += 1
-    return SynthesisSummary(out, frames, patients, files)
+    options = Options(find_domain(DEFAULT), size, seed, file_format)
+    return synthesise_domain(out, frames=frames, patients=patients, options=options, progress=progress)
 
 
-def patient_name(seed: int, number: int) -> str:
-    """The name of a patient; no ``_`` in it, since the text before the first one is the patient.
+def synthesise_domain(
+    out: Path, *, frames: int, patients: int, options: Options, progress: Progress = SILENT
+) -> SynthesisSummary:
+    """Write ``frames`` frames of ``patients`` patients, spread evenly, as images, masks and truth below ``out``.
 
-    >>> patient_name(0, 1)
-    's0p0001'
+    ``images/<patient>_f0000.png`` or ``images/<patient>.dcm`` (one multi-frame object per patient), for every structure
+    ``masks/<structure>/<patient>_f0000.png`` (0 or 255), also where it is absent, and for scene domains
+    ``truth/<patient>_f0000.json`` and ``synthesis.json``. Frame *k* of a patient is the same in every dataset of that
+    domain, seed and size, whatever the number of workers. The same call on an unfinished folder goes on.
+
+    Raises
+    ------
+    UsageError
+        when the numbers make no sense or ``out`` holds files of another making.
+    DataError
+        when backgrounds or masks to paste cannot be used.
+    WorkspaceBusy
+        when another run writes to ``out``.
+    Interrupted
+        after SIGINT; the same call goes on.
     """
-    return f"s{seed}p{number:04d}"
+    size = options.size or options.domain.frame.height_px
+    check_numbers(frames, patients, size, options.seed, options.file_format)
+    _check_options(options)
+    _check_folder(out)
+    materials = _materials(options, patients)
+    request = _request(frames, patients, size, options, materials)
+    with _only_here(out):
+        _check_content(out, request)
+        documents.save(out / UNDER_WAY, request)
+        for folder in out.rglob("*"):
+            if folder.is_dir():
+                remove_leftovers(folder)
+        jobs = list(plan_jobs(request))
+        with progress.task("synthesising frames", frames) as task:
+            for job in _worked_off(jobs, request, out, materials, options.workers):
+                task.advance(job.frames, note=request.patient_name(job.patient))
+        files = [path for job in jobs for path in files_of(job, request, out)]
+        flush(*files)
+        if request.has_truth:
+            documents.save(out / FINISHED, request)
+        (out / UNDER_WAY).unlink(missing_ok=True)
+    return SynthesisSummary(out, frames, patients, len(files))
 
 
-def share(frames: int, patients: int) -> list[int]:
-    """How many frames each patient gets; the first ones get one more when it does not come out even.
+def _check_options(options: Options) -> None:
+    if options.paste is not None and options.backgrounds is None:
+        raise UsageError("masks without frames to paste them on", where="--paste", expected="--backgrounds DIR as well")
+    if options.domain.kind == "phantom":
+        for name, wanted in (("--series", options.series), ("--backgrounds", options.backgrounds is not None)):
+            if wanted:
+                raise UsageError(
+                    f"the domain {options.domain.name} cannot do that", where=name, expected="--domain of another kind"
+                )
+    if options.series and options.paste is not None:
+        raise UsageError("pasted masks have no series", where="--series", expected="no --paste")
+    if options.workers < 0:
+        raise UsageError(f"{options.workers} workers", where="workers", expected="0 (automatic) or more")
 
-    >>> share(7, 3)
-    [3, 2, 2]
-    """
-    return [frames // patients + (number < frames % patients) for number in range(patients)]
+
+def _materials(options: Options, patients: int) -> Materials:
+    if options.backgrounds is None:
+        return Materials()
+    backgrounds = load_backgrounds(options.backgrounds)
+    if patients > len(backgrounds):
+        raise UsageError(
+            f"{patients} patients before {len(backgrounds)} backgrounds",
+            where="patients",
+            expected=f"1 to {len(backgrounds)}: each has a background of its own, so that folds can keep them apart",
+        )
+    annotated = load_annotated(options.paste) if options.paste is not None else ()
+    return Materials(backgrounds[:patients], annotated)
 
 
-def _write_masks(out: Path, stem: str, taken: SyntheticFrame) -> int:
-    for structure in STRUCTURES:
-        write_png(out / "masks" / structure / f"{stem}.png", taken.masks[structure])
-    return len(STRUCTURES)
+def _request(frames: int, patients: int, size: int, options: Options, materials: Materials) -> Request:
+    grounds = [background.grey for background in materials.backgrounds]
+    masks = [mask for one in materials.annotated for _, mask in sorted(one.masks.items())]
+    return Request.new(
+        domain=options.domain,
+        frames=frames,
+        patients=patients,
+        height_px=size,
+        seed=options.seed,
+        file_format=options.file_format,
+        series=options.series,
+        backgrounds_sha256=digest([*grounds]) if grounds else None,
+        pasted_sha256=digest([*masks]) if masks else None,
+        ercpseg_version=__version__,
+    )
 
 
-def _check(out: Path, frames: int, patients: int, size: int, seed: int, file_format: str) -> None:
-    if not 1 <= patients <= 10_000:
-        raise UsageError(f"{patients} patients", where="patients", expected="1 to 10000")
-    if not patients <= frames <= 10_000 * patients:
-        raise UsageError(f"{frames} frames of {patients} patients", where="frames", expected="1 to 10000 per patient")
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise UsageError(f"frames of {size} px", where="size", expected=f"{MIN_SIZE} to {MAX_SIZE}")
-    if seed < 0:
-        raise UsageError(f"seed {seed}", where="seed", expected="0 or a positive integer")
-    if file_format not in get_args(FileFormat):
-        raise UsageError(f"file format {file_format!r}", where="file_format", expected="png or dicom")
+def _worked_off(jobs: list[Job], request: Request, out: Path, materials: Materials, workers: int) -> Iterator[Job]:
+    """Do the jobs and yield each when it is done, here or in processes of their own."""
+    wanted = workers or min(os.cpu_count() or 1, request.frames // FRAMES_PER_PROCESS)
+    wanted = min(wanted, len(jobs))
+    try:
+        if wanted <= 1:
+            for job in jobs:
+                run_job(job, request, out, materials)
+                yield job
+        else:
+            from ercpseg.synthesis.workers import in_processes
+
+            yield from in_processes(jobs, request, out, materials, wanted)
+    except KeyboardInterrupt:
+        raise Interrupted("synthesising stopped", where=out, todo="run the same command to go on") from None
+
+
+def _only_here(out: Path) -> _Lock:
+    return _Lock(out)
+
+
+class _Lock:
+    """The workspace's lock on a folder, without a trace in it afterwards: a dataset folder holds no other files."""
+
+    def __init__(self, out: Path):
+        self._out = out
+        self._held = Workspace(out).locked()
+
+    def __enter__(self) -> None:
+        self._held.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        (self._out / ".lock").unlink(missing_ok=True)
+        self._held.__exit__(None, None, None)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse what is no folder, before anything is written."""
     for folder in (out, out / "images", out / "masks"):
         try:
             if folder.exists() and not folder.is_dir():
                 raise UsageError("this is a file", where=folder, expected="a folder", todo="name another folder")
-            if folder != out and folder.is_dir() and any(folder.iterdir()):
-                raise UsageError("there are files already", where=folder, todo="name a new folder or empty this one")
         except OSError as error:
             raise StorageError(f"reading failed: {error.strerror}", where=folder) from error
+    if (out / UNDER_WAY).is_file() or (out / FINISHED).is_file():
+        return
+    for folder in (out / "images", out / "masks"):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UsageError("there are files already", where=folder, todo="name a new folder or empty this one")
+
+
+def _check_content(out: Path, request: Request) -> None:
+    """An unfinished or finished folder may be gone on with by the very same request only."""
+    for name in (UNDER_WAY, FINISHED):
+        if (out / name).is_file() and documents.load(out / name, Request) != request:
+            raise UsageError(
+                "there are files already, made from other numbers or by another version",
+                where=out,
+                todo="run the command that began it, name a new folder, or empty this one",
+            )

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ercpseg.synthesis.courses import MM_PER_REFERENCE_PX, REFERENCE_SIZE
-from ercpseg.synthesis.physics import BITS
-
-MAGNIFICATION = 1.35
-"""Detector plane over isocentre, so that ImagerPixelSpacing is not the patient's spacing (1.2 to 1.5 in C-arms)."""
+from ercpseg.synthesis.frame import Spacing
 
 FRAME_TIME_MS = 133.3
 """7.5 frames per second, a common pulse rate of ERCP fluoroscopy."""
 
 
-def encode(frames: list[NDArray[np.uint16]], patient: str) -> bytes:
-    """Frames (y, x) of 12 bits as a DICOM file, explicit VR little endian; all UIDs follow from ``patient``."""
+@dataclass(frozen=True)
+class Header:
+    """What a patient's object says of itself: 8 to 16 ``bits`` are stored; ``inverted`` makes it MONOCHROME1."""
+
+    patient: str
+    bits: int
+    inverted: bool
+    spacing: Spacing | None
+    frame_time_ms: float = FRAME_TIME_MS
+
+
+def encode(frames: list[NDArray[np.uint16]], header: Header) -> bytes:
+    """Canonical frames (y, x) as a DICOM file, explicit VR little endian; all UIDs follow from the patient's name."""
     from pydicom import dcmwrite
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian, XRayRadiofluoroscopicImageStorage
 
-    size = frames[0].shape[0]
-    spacing = MM_PER_REFERENCE_PX * MAGNIFICATION * REFERENCE_SIZE / size
+    patient, size = header.patient, frames[0].shape[0]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = XRayRadiofluoroscopicImageStorage
     meta.MediaStorageSOPInstanceUID = UID(uid(patient, "instance", str(size), str(len(frames))))
@@ -58,17 +65,21 @@ def encode(frames: list[NDArray[np.uint16]], patient: str) -> bytes:
     ds.KVP = 75
     ds.RadiationSetting = "SC"
     ds.PixelIntensityRelationship = "DISP"
-    ds.ImagerPixelSpacing = [round(spacing, 6), round(spacing, 6)]
-    ds.EstimatedRadiographicMagnificationFactor = MAGNIFICATION
-    ds.FrameTime = FRAME_TIME_MS
+    if header.spacing is not None:
+        grown = header.spacing.magnification
+        ds.ImagerPixelSpacing = [round(mm * grown, 6) for mm in header.spacing.mm_per_px]
+        ds.EstimatedRadiographicMagnificationFactor = round(grown, 5)
+    ds.FrameTime = header.frame_time_ms
     ds.NumberOfFrames = len(frames)
     ds.FrameIncrementPointer = 0x00181063  # FrameTime
     ds.SamplesPerPixel = 1
-    ds.PhotometricInterpretation = "MONOCHROME2"
+    ds.PhotometricInterpretation = "MONOCHROME1" if header.inverted else "MONOCHROME2"
     ds.Rows, ds.Columns = frames[0].shape
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, BITS, BITS - 1
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, header.bits, header.bits - 1
     ds.PixelRepresentation = 0
-    ds.PixelData = np.stack(frames).astype("<u2").tobytes()
+    stored = np.stack(frames)
+    stored = np.uint16(2**header.bits - 1) - stored if header.inverted else stored
+    ds.PixelData = stored.astype("<u2").tobytes()
     ds["PixelData"].VR = "OW"
     buffer = BytesIO()
     dcmwrite(buffer, ds, enforce_file_format=True)

@@ -1,58 +1,66 @@
-"""One synthetic frame with its truth: a function of (seed, patient, frame number, size) and nothing else."""
+"""One synthetic frame with its truth: a function of (domain, seed, patient, frame number, size) and nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ercpseg.structures import DEFAULT_STRUCTURES, Mask
-from ercpseg.synthesis.anatomy import anatomy, sample
-from ercpseg.synthesis.curves import Map
-from ercpseg.synthesis.devices import ducts, guidewire
-from ercpseg.synthesis.endoscope import endoscope
-from ercpseg.synthesis.physics import Detector, expose, field
-from ercpseg.synthesis.scene import Patient, anatomy_generator, moment, patient
+from ercpseg.structures import Mask
+from ercpseg.synthesis.truth import Truth
 
-STRUCTURES = DEFAULT_STRUCTURES
+
+@dataclass(frozen=True)
+class Spacing:
+    """Pixel spacing (y, x) in mm at the isocentre, and its magnification on the detector."""
+
+    mm_per_px: tuple[float, float]
+    magnification: float
 
 
 @dataclass(frozen=True)
 class SyntheticFrame:
-    """``pixels`` (size, size) uint16 of 12 bits, devices dark; ``masks`` by structure and ``field`` (size, size)."""
+    """``pixels`` (y, x) uint16 of ``bits`` bits, devices dark; ``masks`` by structure and ``field`` (y, x).
+
+    ``inverted`` says that the room stores devices bright; ``truth`` is None where a domain has masks only.
+    """
 
     pixels: NDArray[np.uint16]
     masks: dict[str, Mask]
     field: Mask
+    bits: int = 12
+    inverted: bool = False
+    truth: Truth | None = None
+
+    @property
+    def shown(self) -> NDArray[np.uint16]:
+        """The pixels as the room shows them: inverted inside the field if it does that, black outside."""
+        if not self.inverted:
+            return self.pixels
+        return np.where(self.field, np.uint16(2**self.bits - 1) - self.pixels, self.pixels)
+
+    @property
+    def eight_bits(self) -> NDArray[np.uint8]:
+        """The upper 8 bits of what is shown."""
+        return (self.shown >> (self.bits - 8)).astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class Studio:
-    """A patient with what its frames share; make one with :meth:`of` and take frames in any order."""
+class Studio(Protocol):
+    """A patient with what its frames share. Frames may be taken in any order; a series is taken from its beginning."""
 
-    who: Patient
-    detector: Detector
-    depth: Map
+    @property
+    def spacing(self) -> Spacing | None:
+        """What a DICOM header says; None where the room writes none."""
 
-    @classmethod
-    def of(cls, seed: int, number: int) -> Studio:
-        """Patient ``number`` of ``seed``."""
-        who = patient(seed, number)
-        rng = anatomy_generator(who)
-        return cls(who, Detector.sample(rng), anatomy(rng))
+    @property
+    def pulse_ms(self) -> float:
+        """Time between two frames of a series."""
 
-    def frame(self, number: int, size: int = 512) -> SyntheticFrame:
-        """Frame ``number`` (from 0) as a picture of ``size`` × ``size``."""
-        now = moment(self.who, number)
-        exposed = field(self.detector, size)
-        scope, wire = endoscope(now, size), guidewire(now, size)
-        column, stones = ducts(now, size)
-        depth = sample(self.depth, size, now.shift) + scope.depth + wire.depth + column.depth
-        rng = np.random.Generator(np.random.PCG64(now.pixel_seed))
-        layers = dict(zip(STRUCTURES, (scope, wire, column, stones), strict=True))
-        return SyntheticFrame(
-            pixels=expose(depth, self.detector, rng),
-            masks={name: layer.mask & exposed for name, layer in layers.items()},
-            field=exposed,
-        )
+    def frame(self, number: int) -> SyntheticFrame:
+        """Independent frame ``number``, from 0."""
+
+    def series(self, count: int) -> Iterator[SyntheticFrame]:
+        """The first ``count`` frames of the patient's series, one pulse after another."""

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ercpseg.synthesis.curves import chord
-from ercpseg.synthesis.frame import STRUCTURES, Studio
+from ercpseg.synthesis.phantom.frame import STRUCTURES, Studio
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

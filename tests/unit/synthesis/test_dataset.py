@@ -10,8 +10,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, XRayRadiofluoroscopicImageS
 from ercpseg.errors import UsageError
 from ercpseg.storage.images import read_png
 from ercpseg.synthesis.dataset import SynthesisSummary, patient_name, share, synthesise
-from ercpseg.synthesis.frame import STRUCTURES, Studio
-from ercpseg.synthesis.physics import to_8_bits
+from ercpseg.synthesis.phantom.frame import STRUCTURES, Studio
+from ercpseg.synthesis.phantom.physics import to_8_bits
 
 SIZE = 96
 

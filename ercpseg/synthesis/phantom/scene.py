@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ercpseg.synthesis.courses import (
+from ercpseg.synthesis.curves import Array
+from ercpseg.synthesis.phantom.courses import (
     MM_PER_REFERENCE_PX,
     Branch,
     Pose,
@@ -23,7 +24,6 @@ from ercpseg.synthesis.courses import (
     scope_course,
     wire_course,
 )
-from ercpseg.synthesis.curves import Array
 
 MAX_CONTRAST_PER_MM = 0.36
 """Undiluted, 300 mg iodine per ml at 50 keV (NIST XCOM: 12.3 cm²/g)."""

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ercpseg.synthesis.courses import Branch, Stone
-from ercpseg.synthesis.devices import ducts, guidewire, pixels
-from ercpseg.synthesis.endoscope import endoscope
 from ercpseg.synthesis.fields import at_positions, smooth_noise
-from ercpseg.synthesis.frame import STRUCTURES, Studio
-from ercpseg.synthesis.physics import Detector, expose, field, to_8_bits
-from ercpseg.synthesis.scene import moment, patient
+from ercpseg.synthesis.phantom.courses import Branch, Stone
+from ercpseg.synthesis.phantom.devices import ducts, guidewire, pixels
+from ercpseg.synthesis.phantom.endoscope import endoscope
+from ercpseg.synthesis.phantom.frame import STRUCTURES, Studio
+from ercpseg.synthesis.phantom.physics import Detector, expose, field, to_8_bits
+from ercpseg.synthesis.phantom.scene import moment, patient
 
 SIZE = 256
 PATIENTS = range(12)

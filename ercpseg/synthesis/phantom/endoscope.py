@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ercpseg.synthesis.courses import REFERENCE_SIZE
 from ercpseg.synthesis.curves import Array, Map, chord, resample, tube_map
-from ercpseg.synthesis.devices import Layer, empty, pixels
-from ercpseg.synthesis.scene import Moment
+from ercpseg.synthesis.phantom.courses import REFERENCE_SIZE
+from ercpseg.synthesis.phantom.devices import Layer, empty, pixels
+from ercpseg.synthesis.phantom.scene import Moment
 
 BENDING_PX, RIGID_PX = (150.0, 58.0)
 """Where, from the tip in reference px, the bending section and the rigid end begin (a TJF's: about 45 and 15 mm)."""

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.structures import Mask
-from ercpseg.synthesis.courses import REFERENCE_SIZE
 from ercpseg.synthesis.curves import Map, direction
 from ercpseg.synthesis.fields import at_positions
+from ercpseg.synthesis.phantom.courses import REFERENCE_SIZE
 
 BITS = 12
 BLACK = 0

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ercpseg.synthesis.courses import REFERENCE_SIZE
 from ercpseg.synthesis.curves import Array, Map
 from ercpseg.synthesis.fields import at_positions, smooth_noise, soft_step
+from ercpseg.synthesis.phantom.courses import REFERENCE_SIZE
 
 _STEP_PX = 2.0
 _MARGIN_PX = 32.0

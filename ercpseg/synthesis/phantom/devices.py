@@ -1,6 +1,6 @@
 """Optical depths and truth masks of the guidewire and of the contrast-filled ducts with their stones.
 
-Everything here takes a :class:`~ercpseg.synthesis.scene.Moment` in reference px and gives maps of (size, size) pixels.
+Everything here takes a :class:`~ercpseg.synthesis.phantom.scene.Moment` in reference px and gives maps of (size, size) pixels.
 Depths are line integrals µ·t along parallel rays; a round tube is crossed over t = 2·sqrt(r² − d²).
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ercpseg.structures import Mask
-from ercpseg.synthesis.courses import MM_PER_REFERENCE_PX, REFERENCE_SIZE, Branch, Stone
 from ercpseg.synthesis.curves import Array, Map, arc_length, chord, direction, mean_chord, resample, tube_map
-from ercpseg.synthesis.scene import Moment
+from ercpseg.synthesis.phantom.courses import MM_PER_REFERENCE_PX, REFERENCE_SIZE, Branch, Stone
+from ercpseg.synthesis.phantom.scene import Moment
 
 MIN_HALF_WIDTH_PX = 0.75
 """A line at least 1.5 px wide keeps its mask in one piece (8-neighbours) at any angle (√2 would do)."""

@@ -1,0 +1,101 @@
+"""A moment to pixels and truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ercpseg.structures import DEFAULT_STRUCTURES, Mask
+from ercpseg.synthesis.curves import Array, Map
+from ercpseg.synthesis.physics.marks import burn
+from ercpseg.synthesis.physics.materials import transmitted
+from ercpseg.synthesis.raster import near
+from ercpseg.synthesis.scene.canvas import Canvas
+from ercpseg.synthesis.scene.contrast import Column, draw_contrast
+from ercpseg.synthesis.scene.foreign import draw_foreign
+from ercpseg.synthesis.scene.moment import Moment
+from ercpseg.synthesis.scene.patient import generator
+from ercpseg.synthesis.scene.scope import draw_scope
+from ercpseg.synthesis.scene.view import View
+from ercpseg.synthesis.scene.wires import draw_catheter, draw_wire
+
+STRUCTURES = DEFAULT_STRUCTURES
+MIN_HALF_WIDTH_PX = 0.75
+"""A line at least 1.5 px wide keeps its mask in one piece (8-neighbours) at any angle (√2 would do)."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A moment on a canvas, with its truth: masks by structure, the duct's column, and the wires' courses in px."""
+
+    canvas: Canvas
+    masks: dict[str, Mask]
+    column: Column
+    wires: tuple[Array, ...]
+    field: Mask
+    organs_view: View
+    scope_view: View
+
+
+def draw_moment(now: Moment) -> Drawn:
+    """Draw everything that the beam crosses at a moment."""
+    who = now.patient
+    view = who.view.moved(now.table_mm)
+    breath = who.view.turned(now.breath_mm[None])[0]
+    scope_view = view.moved(who.view.turned(now.scope_mm[None])[0])
+    organs = view.moved(breath)
+    canvas = Canvas.empty(view)
+    if who.anatomy is not None:
+        canvas.water[...] = who.anatomy.at(who.anatomy.moving_water, view, now.table_mm + breath)
+        canvas.water[...] += who.anatomy.at(who.anatomy.still_water, view, now.table_mm)
+        canvas.bone[...] = who.anatomy.at(who.anatomy.bone, view, now.table_mm)
+    inside = Canvas(organs, canvas.water, canvas.bone, canvas.iodine, canvas.steel)
+    column = draw_contrast(inside, who.tree, now.filling, now.stones, who.bubbles, who.duct_z_mm)
+    draw_foreign(canvas, who.foreign, now.breath_mm)
+    if now.catheter is not None:
+        draw_catheter(inside, who.catheter, now.catheter, who.duct_z_mm)
+    for wire, placed in zip(who.wires, now.wires, strict=True):
+        draw_wire(inside, wire, placed.path, who.duct_z_mm)
+    scope = np.zeros(view.shape, np.bool_)
+    if who.scope is not None:
+        scope = draw_scope(Canvas(scope_view, canvas.water, canvas.bone, canvas.iodine, canvas.steel), who.scope)
+    field = who.exposed
+    wires = tuple(organs.pixels(placed.path, who.duct_z_mm) for placed in now.wires)
+    masks = dict.fromkeys(STRUCTURES, np.zeros(view.shape, np.bool_))
+    masks["endoscope"] = scope & field
+    masks["guidewire"] = _wire_mask(now, wires, scope) & field
+    masks["cbd"] = column.mask & field
+    stones = np.zeros(view.shape, np.bool_)
+    for _, _, mask in column.stones:
+        stones |= mask
+    masks["stone"] = stones & field & ~scope
+    return Drawn(canvas, masks, column, wires, field, organs, scope_view)
+
+
+def _wire_mask(now: Moment, wires: tuple[Array, ...], scope: Mask) -> Mask:
+    """What of the wires can be seen: bare, and not under the endoscope, as people annotate."""
+    mask = np.zeros(scope.shape, np.bool_)
+    for wire, placed, points in zip(now.patient.wires, now.wires, wires, strict=True):
+        if len(points) - placed.bare_from < 3:
+            continue
+        half = max(wire.diameter_mm / 2 * now.patient.view.scale(now.patient.duct_z_mm), MIN_HALF_WIDTH_PX)
+        seen = near(points[placed.bare_from :], half + 1, scope.shape)
+        mask.reshape(-1)[seen.flat[(np.abs(seen.across) < half) & (seen.beyond <= 0.5)]] = True
+    return mask & ~scope
+
+
+def exposed(drawn: Drawn, now: Moment) -> Map:
+    """The detector's noisy signal (y, x), 1 at the metered area."""
+    who, view = now.patient, drawn.canvas.view
+    clean = who.chain.image(transmitted(drawn.canvas), who.light, drawn.field, view)
+    return who.chain.noisy(clean, view, generator(*now.pixel_seed))
+
+
+def stored(signal: Map, drawn: Drawn, now: Moment) -> NDArray[np.uint16]:
+    """The stored frame (y, x) of a signal: curve, border, marks, bits."""
+    who, view = now.patient, drawn.canvas.view
+    grey = who.curve.grey(signal, drawn.field, view)
+    grey = burn(np.where(drawn.field, grey, np.float32(0)), who.field, view)
+    return np.asarray(np.rint(grey * np.float32(2**who.domain.frame.bits - 1)), np.uint16)
