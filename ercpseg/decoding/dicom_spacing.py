@@ -67,8 +67,8 @@ def ladder(
     --------
     >>> ladder((0.2, 0.2), (0.3, 0.3), None, None), ladder((0.3, 0.3), (0.3, 0.3), None, None)
     (((0.2, 0.2), 'GEOMETRY'), ((0.3, 0.3), 'DETECTOR'))
-    >>> ladder(None, (0.3, 0.3), None, 1.5), ladder((0.2, 0.2), None, None, 1.5)
-    (((0.2, 0.2), 'ERMF'), ((0.2, 0.2), 'UNKNOWN'))
+    >>> ladder(None, (0.3, 0.3), None, 2.0), ladder((0.2, 0.2), None, None, 1.5)
+    (((0.15, 0.15), 'ERMF'), ((0.2, 0.2), 'UNKNOWN'))
     """
     ratios = tuple(d / p for d, p in zip(detector, pixel, strict=True)) if pixel and detector else None
     if ratios and min(ratios) < 1 - EQUAL:

@@ -7,6 +7,7 @@ A row whose label and points are both empty says that its frame shows nothing.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections import Counter
@@ -25,7 +26,17 @@ from ercpseg.importers.strokes import Pen
 from ercpseg.storage.documents import MAX_BYTES, parse_json
 
 MAX_FIELD_CHARACTERS = 16 * 1024 * 1024
-csv.field_size_limit(MAX_FIELD_CHARACTERS)  # holds for the process; Python's own limit is less than a long line takes
+"""Python's own limit, 131,072, is less than a long line takes."""
+
+
+@contextlib.contextmanager
+def _long_fields() -> Iterator[None]:
+    """Python's limit holds for the process, so it is put back."""
+    before = csv.field_size_limit(MAX_FIELD_CHARACTERS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 @dataclass
@@ -66,7 +77,7 @@ class Polylines:
         try:
             if (size := found.file.size) > MAX_BYTES:
                 raise InputRefused("too-large", f"{size} bytes, limit {MAX_BYTES}")
-            with io.TextIOWrapper(found.file.open(), "utf-8-sig", newline="") as text:
+            with _long_fields(), io.TextIOWrapper(found.file.open(), "utf-8-sig", newline="") as text:
                 rows = csv.reader(text, strict=True)
                 head = next(rows, [])
                 times = Counter(head)
