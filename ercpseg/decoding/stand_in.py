@@ -26,7 +26,7 @@ def decode(syntax: str, stream: bytes, shape: tuple[int, int, int], bits_allocat
         what GDCM throws at damaged data.
     """
     from pydicom.encaps import encapsulate
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     try:
         decoder = get_decoder(syntax)
@@ -35,18 +35,16 @@ def decode(syntax: str, stream: bytes, shape: tuple[int, int, int], bits_allocat
     height, width, channels = shape
     if decoder is None or channels != 1 or "gdcm" not in decoder.available_plugins:
         raise InputRefused("unsupported-syntax", "its codec is not installed; the extra ercpseg[gdcm] may bring it")
-    decoded, _ = decoder.as_array(
-        encapsulate([stream]),
-        decoding_plugin="gdcm",
-        raw=True,
-        rows=height,
-        columns=width,
-        samples_per_pixel=1,
-        photometric_interpretation="MONOCHROME2",
-        number_of_frames=1,
-        bits_allocated=bits_allocated,
-        bits_stored=bits_allocated,
-        pixel_representation=0,
-        pixel_keyword="PixelData",
-    )
+    header: dict[str, Any] = {
+        "rows": height,
+        "columns": width,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": "MONOCHROME2",
+        "number_of_frames": 1,
+        "bits_allocated": bits_allocated,
+        "bits_stored": bits_allocated,
+        "pixel_representation": 0,
+        "pixel_keyword": "PixelData",
+    }
+    decoded, _ = decoder.as_array(encapsulate([stream]), decoding_plugin="gdcm", raw=True, **header)
     return np.asarray(decoded)

@@ -42,7 +42,7 @@ def test_gdcm_decodes_to_the_same(without):
 
 def test_without_gdcm_the_codec_is_named_as_missing(without, monkeypatch):
     syntax, stream = without
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     monkeypatch.setattr(get_decoder(syntax), "_available", {})
     with pytest.raises(InputRefused, match="codec is not installed") as error:
