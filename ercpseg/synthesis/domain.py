@@ -42,6 +42,7 @@ class ViewSettings(Section):
     )
     turn_deg: Spread = spread(-9, 9, low=-180, high=180)
     shift_mm: Spread = spread(-9, 9, low=-80, high=80)
+    right_mm: Spread = spread(0.0, low=-80, high=80, source="shifts the patient to the right; narrow films are aimed")
     mirrored: float = chance(0.0)
 
 
@@ -49,15 +50,15 @@ class AnatomySettings(Section):
     """The patient without contrast. Thicknesses are along the beam."""
 
     soft_gradient_mm: Spread = spread(-5, 55, low=-200, high=200, source="more tissue at the spine's side; " + BY_EYE)
-    texture_mm: Spread = spread(0.7, 1.4, low=0, high=5, source="factor on fat planes and organ texture; " + BY_EYE)
-    flank: float = chance(0.42, "share of frames whose left border lies beside the body")
+    texture_mm: Spread = spread(0.4, 1.05, low=0, high=5, source="factor on fat planes and organ texture; " + BY_EYE)
+    flank: float = chance(0.52, "share of frames whose left border lies beside the body")
     dome: float = chance(0.4, "lung above the diaphragm in the upper left corner")
     stomach: float = chance(0.75, "lung or stomach gas at the upper right, where the endoscope enters")
     liver_mm: Spread = spread(8, 46, low=0, high=200)
     colon_mm: Spread = spread(10, 22, 50, low=0, high=120, source="gas along the beam; colon diameter 30 to 80 mm")
     bowel_bunches: Spread = spread(1, 5, low=0, high=12)
     duodenum_gas: float = chance(0.5)
-    bone_mm: Spread = spread(1.5, 7, low=0, high=40, source="cortical bone along the beam through a vertebra")
+    bone_mm: Spread = spread(1.5, 5, 13, low=0, high=40, source="cortical bone along the beam through a vertebra")
     spine: float = chance(0.85)
     ribs: float = chance(0.6)
     calcified_cartilage: float = chance(0.15)
@@ -77,7 +78,7 @@ class ScopeSettings(Section):
     ring_mm: Spread = spread(
         3.2, 4.8, low=1, high=10, source="pitch of the bending section's rings, measured on frames"
     )
-    steel_mm: Spread = spread(1.3, 2.7, low=0.2, high=8, source="steel along the beam through the shaft; " + BY_EYE)
+    steel_mm: Spread = spread(1.0, 2.5, low=0.2, high=8, source="steel along the beam through the shaft; " + BY_EYE)
     channel: Spread = spread(0.6, 1.0, low=0, high=1, source="steel missing in the bright channels, as a share")
     absent: float = chance(0.01)
     looped: float = chance(0.05, "2 of 66 real frames show two limbs")
@@ -91,14 +92,15 @@ class DuctSettings(Section):
 
     present: float = chance(0.9, "share of frames with contrast in the bile duct")
     cbd_mm: Spread = spread(
-        4.5, 8, 16, low=1, high=40, source="≤ 6 to 8 mm normal (ultrasound), ERC larger, stones more"
+        4.5, 8, 18, low=1, high=40, source="≤ 6 to 8 mm normal (ultrasound), ERC larger, stones more"
     )
     length_mm: Spread = spread(62, 95, low=25, high=160, source="papilla to confluence")
     taper: Spread = spread(0.3, 0.6, low=0.05, high=1, source="narrowest intramural part over the middle")
+    tortuosity_deg: Spread = spread(0.5, 6, 18, low=0, high=60, source="swing of its heading; " + BY_EYE)
     angulation_deg: Spread = spread(
         8, 35, 68, low=0, high=90, source="180 − distal angle; difficult from 45 (Kim 2007)"
     )
-    iodine_mg_per_ml: Spread = spread(40, 85, 210, low=5, high=400, source="contrast diluted in bile; undiluted 300")
+    iodine_mg_per_ml: Spread = spread(18, 80, 210, low=5, high=400, source="contrast diluted in bile; undiluted 300")
     streaming: Spread = spread(0.05, 0.4, low=0, high=1, source="variation of the concentration along and across")
     partial: float = chance(0.28, "the column ends before the confluence or begins above the papilla")
     stricture: float = chance(0.22)
@@ -130,7 +132,7 @@ class WireSettings(Section):
     )
     second: float = chance(0.06)
     core_steel_mm: Spread = spread(
-        0.25, 0.6, low=0.02, high=3, source="steel equal to the nitinol core's middle; " + BY_EYE
+        0.17, 0.6, low=0.02, high=3, source="steel equal to the nitinol core's middle; " + BY_EYE
     )
     tip_steel_mm: Spread = spread(0.5, 1.3, low=0.02, high=5, source="the same of the tungsten-loaded tip; " + BY_EYE)
     tip_mm: Spread = spread(
@@ -171,9 +173,11 @@ class BeamSettings(Section):
     )
     heel: Spread = spread(0.05, 0.35, low=0, high=0.9, source="loss across the field, towards the lower right")
     vignetting: Spread = spread(0.05, 0.3, low=0, high=0.95, source="loss at the border of an image intensifier")
-    quanta_per_mm2: Spread = spread(2400, 4500, 9000, low=50, high=5e6, source="detected at the isocentre plane; noise")
+    quanta_per_mm2: Spread = spread(
+        2600, 5000, 11000, low=50, high=5e6, source="detected at the isocentre plane; noise"
+    )
     electronic: Spread = spread(2, 60, low=0, high=5000, source="electronic noise as quanta per px")
-    noise_blur_px: Spread = spread(0.46, 0.56, low=0, high=3, source="neighbours correlate by 0.24 to 0.38 (measured)")
+    noise_blur_px: Spread = spread(0.47, 0.58, low=0, high=3, source="neighbours correlate by 0.24 to 0.38 (measured)")
     noise_tail: Spread = spread(0.2, 0.6, low=0, high=5, source="share of the noise that is smeared 2.5 times as far")
     lag: Spread = spread(0.05, 0.3, low=0, high=0.95, source="share of the previous frame, series only")
 
@@ -185,7 +189,7 @@ class GreySettings(Section):
         0.35, 0.85, low=0.01, high=3, source="exponent of the curve on intensity; towards 0 a logarithm"
     )
     bright: Spread = spread(
-        0.78, 0.92, low=0.2, high=1, source="grey that the window gives the brightest 3 %: p95 182 to 225"
+        0.8, 0.96, low=0.2, high=1, source="grey that the window gives the brightest 3 %: p95 182 to 225"
     )
     automatic: float = number(
         0.9, low=0, high=1, source="how far the window follows the frame rather than gamma and floor"
@@ -268,9 +272,10 @@ class Domain(Document):
     @model_validator(mode="after")
     def _things_fit(self) -> Self:
         seen_mm = min(self.view.height_mm) * min(1.0, self.frame.aspect)
+        longer_mm = min(self.view.height_mm) * max(1.0, self.frame.aspect)
         for what, value, most in (
             ("duct.cbd_mm", max(self.duct.cbd_mm), seen_mm / 4),
-            ("duct.length_mm", max(self.duct.length_mm), seen_mm),
+            ("duct.length_mm", max(self.duct.length_mm), longer_mm),
             ("scope.shaft_mm", max(self.scope.shaft_mm), seen_mm / 4),
             ("stone.diameter_mm", max(self.stone.diameter_mm), 2 * max(self.duct.cbd_mm)),
         ):

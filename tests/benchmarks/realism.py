@@ -194,9 +194,11 @@ def real_frames() -> list[np.ndarray]:
 
 def synthetic_frames(domain: str, frames: int, seed: int) -> list[np.ndarray]:
     """One frame of each of ``frames`` patients of a domain, 8 bits."""
-    from ercpseg.synthesis.studio import studio
+    from ercpseg.synthesis.catalogue import find_domain
+    from ercpseg.synthesis.studio import open_studio
 
-    return [studio(domain, seed, number).frame(0).eight_bits for number in range(frames)]
+    chosen = find_domain(domain)
+    return [open_studio(chosen, seed, number).frame(0).eight_bits for number in range(frames)]
 
 
 def table(domain: str = "round-field", frames: int = 60, seed: int = 0) -> str:

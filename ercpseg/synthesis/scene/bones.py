@@ -45,7 +45,7 @@ def _spine(rng: np.random.Generator, y: Grid, x: Grid) -> Grid:
     process = np.exp(-((across / 2.6) ** 2) - (((phase - 0.75) * height / 5) ** 2))
     facet = np.exp(-(((np.abs(across) - 0.5 * half) / 2.2) ** 2) - (((phase - 0.9) * height / 6) ** 2))
     wing = np.exp(-(((phase - 0.4) * height / 3) ** 2)) * soft_step(half + 14 - np.abs(across), 1.5)
-    mottle = 1 + 0.25 * smooth_noise(rng, shape, 45) + 0.35 * smooth_noise(rng, shape, 120)
+    mottle = 1 + 0.25 * smooth_noise(rng, shape, 45) + 0.2 * smooth_noise(rng, shape, 120)
     plates = rng.uniform(0.2, 1.0, 5)
     bone = 0.4 * body + plates[0] * endplate + plates[1] * 0.6 * wall + plates[2] * 0.7 * ring
     bone = bone + plates[3] * 0.7 * process + 0.35 * wing + plates[4] * 0.6 * facet

@@ -21,11 +21,15 @@ THINNEST_MM = 0.35
 
 @dataclass(frozen=True)
 class Duct:
-    """A piece of the tree: ``points`` (n, 2) in mm from its root, ``radius`` (n,) in mm, the parent's index or None."""
+    """A piece of the tree: ``points`` (n, 2) in mm from its root, ``radius`` (n,) in mm, the parent's index or None.
+
+    A ``side`` branch leaves its parent on the way; all others begin where the parent ends.
+    """
 
     points: Array
     radius: Array
     parent: int | None = None
+    side: bool = False
 
     @property
     def length_mm(self) -> float:
@@ -37,8 +41,8 @@ class Duct:
 class Tree:
     """``ducts[0]`` is the common duct, papilla first; the others follow their parents.
 
-    ``bend_deg`` is how much the common duct turns at its first angulation, ``bend_mm`` how far from the papilla (the
-    length of the distal arm). ``stricture_mm`` is where it is narrowed, None where it is not.
+    ``bend_deg`` is how much the common duct turns at its first angulation, see :func:`turn_deg`, ``bend_mm`` how far
+    from the papilla (the length of the distal arm). ``stricture_mm`` is where it is narrowed, None where it is not.
     """
 
     ducts: tuple[Duct, ...]
@@ -62,7 +66,7 @@ def sample_tree(rng: np.random.Generator, spec: DuctSettings, scope: Scope) -> T
     last = first - bend - rng.uniform(0, 22)
     soft = rng.uniform(8, 22)
     headings = _blend(at, [max(arm - soft, 1), arm + soft, 0.9 * length], [first, first - bend, last])
-    headings += rng.uniform(0.5, 9) * np.sin(at / rng.uniform(9, 26) + rng.uniform(0, 6))
+    headings += draw(rng, spec.tortuosity_deg) * np.sin(at / rng.uniform(9, 26) + rng.uniform(0, 6))
     points = course(papilla, headings, STEP_MM)[:-1]
     radius, narrowed = _radius(rng, spec, at, length)
     ducts = [Duct(points, radius)]
@@ -75,7 +79,7 @@ def sample_tree(rng: np.random.Generator, spec: DuctSettings, scope: Scope) -> T
         tree,
         *_gallbladder(rng, tree[0]),
         _pancreatic(rng, papilla),
-        bend_deg=float(bend),
+        bend_deg=turn_deg(points, arm),
         bend_mm=float(arm),
         stricture_mm=narrowed,
     )
@@ -103,22 +107,44 @@ def _radius(rng: np.random.Generator, spec: DuctSettings, at: Array, length: flo
 
 
 def _grow(rng: np.random.Generator, ducts: list[Duct], parent: int, heading: tuple[float, float], levels: int) -> None:
-    """Add a branch that turns from ``heading`` [0] to [1], and its own branches."""
-    root = float(ducts[parent].radius[-1]) * rng.uniform(0.55, 0.9)
+    """Add a branch that turns from ``heading`` [0] to [1], its side branches, and the two that it ends in."""
+    root = float(ducts[parent].radius[-1]) * rng.uniform(0.5, 0.85)
     if root < THINNEST_MM or levels < 1:
         return
-    length = rng.uniform(10, 32) if parent == 0 else ducts[parent].length_mm * rng.uniform(0.5, 0.95)
-    at = np.arange(0, max(length, 4), STEP_MM)
-    headings = _blend(at, [0, 0.5 * at[-1] + 1], list(heading)) + rng.uniform(5, 22) * np.sin(
-        at / rng.uniform(2.5, 8) + rng.uniform(0, 6)
-    )
-    points = course(ducts[parent].points[-1], headings, STEP_MM)
-    radius = np.linspace(root, root * rng.uniform(0.55, 0.95), len(points))
-    ducts.append(Duct(points, np.maximum(radius, THINNEST_MM), parent))
-    index, last = len(ducts) - 1, float(headings[-1])
+    length = rng.uniform(9, 28) if parent == 0 else ducts[parent].length_mm * rng.uniform(0.5, 0.95)
+    ducts.append(_branch(rng, ducts[parent].points[-1], heading, length, root, parent))
+    index, last = len(ducts) - 1, heading[1] + rng.uniform(-12, 12)
+    for _ in range(int(rng.integers(0, 3)) if levels > 1 else 0):
+        made = ducts[index]
+        at = int(rng.uniform(0.2, 0.9) * (len(made.points) - 1))
+        thin = float(made.radius[at]) * rng.uniform(0.3, 0.6)
+        away = heading[1] + float(rng.choice([-1, 1])) * rng.uniform(25, 80)
+        if thin > 0.5 * THINNEST_MM:
+            ducts.append(_branch(rng, made.points[at], (away, away), rng.uniform(4, 18), thin, index, side=True))
     for spread_deg in (rng.uniform(-65, -12), rng.uniform(12, 65)):
-        if rng.random() < 0.85:
+        if rng.random() < 0.9:
             _grow(rng, ducts, index, (last + 0.3 * spread_deg, heading[1] + spread_deg), levels - 1)
+
+
+def _branch(
+    rng: np.random.Generator,
+    start: Array,
+    heading: tuple[float, float],
+    length_mm: float,
+    root_mm: float,
+    parent: int,
+    *,
+    side: bool = False,
+) -> Duct:
+    """A wavy branch that narrows from ``root_mm`` of radius."""
+    at = np.arange(0, max(length_mm, 4), STEP_MM)
+    headings = _blend(at, [0, 0.5 * at[-1] + 1], list(heading))
+    for low, high in ((2.5, 8), (1, 2.5)):
+        headings += rng.uniform(4, 20) * np.sin(at / rng.uniform(low, high) + rng.uniform(0, 6))
+    points = course(start, headings, STEP_MM)
+    radius = np.linspace(root_mm, root_mm * rng.uniform(0.45, 0.9), len(points))
+    radius *= 1 + rng.uniform(0, 0.2) * np.sin(np.arange(len(points)) / rng.uniform(1, 4) + rng.uniform(0, 6))
+    return Duct(points, np.maximum(radius, 0.5 * THINNEST_MM), parent, side)
 
 
 def _gallbladder(rng: np.random.Generator, cbd: Duct) -> tuple[Duct, tuple[Array, Array, float]]:
@@ -144,6 +170,20 @@ def _pancreatic(rng: np.random.Generator, papilla: Array) -> Duct:
     headings += 5 * np.sin(at / rng.uniform(8, 18) + rng.uniform(0, 6))
     points = course(papilla, headings, STEP_MM)
     return Duct(points, np.linspace(rng.uniform(0.9, 1.6), 0.5, len(points)))
+
+
+def turn_deg(points: Array, arm_mm: float) -> float:
+    """The angle between the chord of the first ``arm_mm`` of a course (n, 2) and that of as much beyond, in degrees.
+
+    >>> turn_deg(np.array([[0.0, 0.0], [-10.0, 0.0], [-10.0, 10.0]]), 10.0)
+    90.0
+    """
+    s = arc_length(points)
+    begin, middle, end = (
+        np.array([np.interp(at, s, points[:, axis]) for axis in (0, 1)]) for at in (0.0, arm_mm, 2 * arm_mm)
+    )
+    (ay, ax), (by, bx) = middle - begin, end - middle
+    return float(np.rad2deg(np.abs(np.arctan2(ay * bx - ax * by, ay * by + ax * bx))))
 
 
 def nearest_mm(points: Array, limbs: tuple[Array, ...]) -> Array:

@@ -12,9 +12,8 @@ from ercpseg.synthesis.scene.contrast import Filling
 from ercpseg.synthesis.scene.patient import FILL, FRAME, PIXELS, Patient, domain_key, generator
 from ercpseg.synthesis.scene.scope import Scope
 from ercpseg.synthesis.scene.stones import Stone
+from ercpseg.synthesis.scene.view import View
 from ercpseg.synthesis.scene.wires import Wire, wire_path
-
-_NO_SCOPE_MM = np.zeros(2)
 
 
 @dataclass(frozen=True)
@@ -27,15 +26,20 @@ class Placed:
 
 @dataclass(frozen=True)
 class Moment:
-    """A frame's state. Shifts are (y, x) in mm: ``breath_mm`` and ``scope_mm`` of the patient, ``table_mm`` of the room."""
+    """A frame's state. Shifts are (y, x) in mm: ``breath_mm`` of the patient, ``table_mm`` of the room.
+
+    ``view`` shows what neither breathes nor moves by itself, ``organs_view`` and ``scope_view`` what does.
+    """
 
     patient: Patient
     number: int
     series: bool
     time_s: float
     breath_mm: Array
-    scope_mm: Array
     table_mm: Array
+    view: View
+    organs_view: View
+    scope_view: View
     filling: Filling
     stones: tuple[Stone, ...]
     wires: tuple[Placed, ...]
@@ -61,10 +65,15 @@ def moment(who: Patient, number: int, *, series: bool = False) -> Moment:
     filling = Filling.sample(fill, who.domain.duct, length, widest)
     if series:
         filling = filling.grown(0.35 + time / fill.uniform(2, 15), length)
-    wires = tuple(_placed(who, index, scope_mm, time, rng, series) for index in range(len(who.wires)))
+    view = who.view.moved(np.asarray(table))
+    organs, scoped = (view.moved(who.view.turned(shift[None])[0]) for shift in (breath_mm, scope_mm))
+    scope = _scope(who)
+    # Devices begin where the exit is seen, and it lies at another height than the duct and moves otherwise.
+    (start,) = organs.patient_points(scoped.pixels(scope.exit_mm[None], scope.z_mm), who.duct_z_mm)
+    wires = tuple(_placed(who, index, scope, start, time, rng, series) for index in range(len(who.wires)))
     return Moment(
-        who, number, series, time, breath_mm, scope_mm, np.asarray(table), filling, _drifted(who, time), wires,
-        _catheter(who, wires, scope_mm, rng), (*key, PIXELS, int(series), number),
+        who, number, series, time, breath_mm, np.asarray(table), view, organs, scoped, filling, _drifted(who, time),
+        wires, _catheter(who, wires, start, rng), (*key, PIXELS, int(series), number),
     )  # fmt: skip
 
 
@@ -74,10 +83,12 @@ def _drifted(who: Patient, time: float) -> tuple[Stone, ...]:
     return tuple(replace(s, place_mm=s.place_mm + drift) if s.floating else s for s in who.stones)
 
 
-def _placed(who: Patient, index: int, scope_mm: Array, time: float, rng: np.random.Generator, series: bool) -> Placed:
+def _placed(
+    who: Patient, index: int, scope: Scope, start: Array, time: float, rng: np.random.Generator, series: bool
+) -> Placed:
     """A wire, advanced by its speed in a series, anywhere else in an independent frame; never quite the same shape."""
     wire = who.wires[index]
-    whole = wire_path(wire, who.tree, _scope(who), scope_mm, 1.0)
+    whole = wire_path(wire, who.tree, scope, start, 1.0)
     length = arc_length(whole)[-1]
     swing = 0.06 * np.sin(time / 1.7 + who.motion.phases[2 + index % 2])
     if series:
@@ -86,7 +97,7 @@ def _placed(who: Patient, index: int, scope_mm: Array, time: float, rng: np.rand
         advanced = 0.25 + 0.75 * (turns if turns <= 1 else 2 - turns)
     else:
         advanced = rng.uniform(0.3, 1.0)
-    path = wire_path(wire, who.tree, _scope(who), scope_mm, float(np.clip(advanced + 0.2 * swing, 0.15, 1.0)))
+    path = wire_path(wire, who.tree, scope, start, float(np.clip(advanced + 0.2 * swing, 0.15, 1.0)))
     covered = round(wire.covered * len(path)) if index == 0 else 0
     return Placed(path, covered)
 
@@ -96,13 +107,13 @@ def _scope(who: Patient) -> Scope:
     return who.scope if who.scope is not None else Scope.sample(generator(who.seed, who.number), who.domain)
 
 
-def _catheter(who: Patient, wires: tuple[Placed, ...], scope_mm: Array, rng: np.random.Generator) -> Array | None:
+def _catheter(who: Patient, wires: tuple[Placed, ...], start: Array, rng: np.random.Generator) -> Array | None:
     """The catheter's course (n, 2): over the first wire where that is covered, or alone."""
     if wires and wires[0].bare_from > 4:
         return wires[0].path[: wires[0].bare_from + 1]
     if wires or not who.catheter_alone or who.scope is None:
         return None
     alone = Wire.sample(generator(who.seed, who.number, 99), who.domain, who.tree)
-    path = wire_path(alone, who.tree, who.scope, scope_mm, 1.0)
+    path = wire_path(alone, who.tree, who.scope, start, 1.0)
     inside = max(8, int(rng.uniform(0.2, 0.6) * len(path)))
     return path[:inside] if happens(rng, 0.9) else None

@@ -42,10 +42,8 @@ class Drawn:
 def draw_moment(now: Moment) -> Drawn:
     """Draw everything that the beam crosses at a moment."""
     who = now.patient
-    view = who.view.moved(now.table_mm)
+    view, organs, scope_view = now.view, now.organs_view, now.scope_view
     breath = who.view.turned(now.breath_mm[None])[0]
-    scope_view = view.moved(who.view.turned(now.scope_mm[None])[0])
-    organs = view.moved(breath)
     canvas = Canvas.empty(view)
     if who.anatomy is not None:
         canvas.water[...] = who.anatomy.at(who.anatomy.moving_water, view, now.table_mm + breath)

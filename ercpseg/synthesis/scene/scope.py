@@ -138,10 +138,12 @@ def draw_scope(canvas: Canvas, scope: Scope) -> Mask:
 
 
 def _outline(scope: Scope, texture: _Texture, along: Map, across: Map) -> Map:
-    """Radius (m,) in mm: a wider rigid end with a step, scalloped rings, a smooth shaft."""
+    """Radius (m,) in mm: a wider, uneven rigid end, scalloped rings, a smooth shaft."""
     shaft, tip = scope.shaft_mm / 2, scope.tip_mm / 2
-    radius = np.where(along < 0.75 * scope.rigid_mm, tip, 0.5 * (shaft + tip))
-    radius = np.where(along > scope.rigid_mm, shaft, radius)
+    slope = np.clip((scope.rigid_mm - along) / np.float32(texture.slope_mm), 0, 1)
+    parts = np.clip(along / np.float32(scope.rigid_mm) * len(texture.bumps), 0, len(texture.bumps) - 1)
+    uneven = texture.bumps[parts.astype(np.intp), (across > 0).astype(np.intp)]
+    radius = (shaft + (tip - shaft) * slope) * np.where(along < scope.rigid_mm, uneven, 1)
     rings = (along > scope.rigid_mm) & (along < scope.rigid_mm + scope.bending_mm)
     phase = 2 * np.pi * along / scope.ring_mm + np.where(across > 0, texture.slip, 0)
     radius = np.where(rings, shaft * (1 + 0.035 * np.sign(np.sin(phase))), radius)
@@ -161,12 +163,17 @@ class _Texture:
     """How an endoscope looks inside."""
 
     scope: Scope
-    rows: tuple[tuple[float, float, float], ...]
-    """Rows of bright gaps of the bending section: place, half width, strength."""
+    rows: tuple[tuple[float, float, float, float], ...]
+    """Rows of bright gaps of the bending section: place, half width, strength, phase."""
     channels: tuple[tuple[float, float, float, float], ...]
     """Bright lines of the shaft: place, half width, strength, phase of their twist."""
     bead_mm: float
-    wall_mm: float
+    windows: tuple[tuple[float, float, float, float], ...]
+    """Rows of bright windows inside either wall of the shaft: place, half width, strength, phase."""
+    window_mm: float
+    bumps: Map
+    """Outline of the rigid end (parts, sides) as shares of its radius."""
+    slope_mm: float
     slip: float
     twist_mm: float
     patches: Map
@@ -177,27 +184,33 @@ class _Texture:
     @classmethod
     def sample(cls, rng: np.random.Generator, scope: Scope) -> Self:
         places = [rng.uniform(-0.85, -0.62), rng.uniform(-0.3, 0.25), rng.uniform(0.55, 0.85)]
-        rows = tuple((p, rng.uniform(0.13, 0.27), rng.uniform(0.6, 1.0)) for p in places)
+        rows = tuple((p, rng.uniform(0.12, 0.27), rng.uniform(0.5, 1.0), rng.uniform(0, 1)) for p in places)
         lines = tuple(
-            (rng.uniform(-0.65, 0.65), rng.uniform(0.06, 0.17), rng.uniform(0.4, 1.0), rng.uniform(0, 6))
-            for _ in range(int(rng.integers(3, 6)))
+            (rng.uniform(-0.5, 0.5), rng.uniform(0.06, 0.16), rng.uniform(0.4, 1.0), rng.uniform(0, 6))
+            for _ in range(int(rng.integers(2, 5)))
+        )
+        windows = tuple(
+            (side * rng.uniform(0.56, 0.72), rng.uniform(0.12, 0.22), rng.uniform(0.4, 1.1), rng.uniform(0, 6))
+            for side in (-1, 1)
         )
         spots = np.stack(
             [rng.uniform(-0.75, 0.75, 5), rng.uniform(1, scope.rigid_mm, 5), rng.uniform(-0.55, 0.2, 5)], axis=1
         )
         return cls(
             scope, rows, lines,
-            bead_mm=rng.uniform(1.7, 2.3), wall_mm=rng.uniform(1.5, 2.4), slip=rng.uniform(-1.5, 1.5),
+            bead_mm=rng.uniform(1.7, 2.3), windows=windows, window_mm=rng.uniform(2.2, 3.3),
+            bumps=rng.uniform(0.93, 1.03, (7, 2)).astype(np.float32), slope_mm=rng.uniform(2, 9),
+            slip=rng.uniform(-1.5, 1.5),
             twist_mm=rng.uniform(25, 70),
             patches=rng.uniform(0.1, 1.2, (3, 40)).astype(np.float32),
             mottle=rng.standard_normal((320, 16), np.float32),
-            corners=(rng.uniform(0, 2.5), rng.uniform(0, 2.5)), spots=spots,
+            corners=(rng.uniform(0.5, 4.5), rng.uniform(0.5, 4.5)), spots=spots,
         )  # fmt: skip
 
     def end(self, across: Map) -> Map:
         """Where the distal end begins (m,), in mm along the axis: chamfered corners, or two prongs with a notch."""
         left, right = self.corners
-        end = np.where(across < 0, left, right) * np.clip((np.abs(across) - 0.45) / 0.5, 0, 1) ** 1.5
+        end = np.where(across < 0, left, right) * np.clip((np.abs(across) - 0.3) / 0.7, 0, 1) ** 2
         if self.scope.forked:
             notch = np.exp(-(((across - 0.1 * self.slip) / 0.17) ** 4))
             end = end + (0.16 * self.scope.rigid_mm) * notch
@@ -224,28 +237,32 @@ class _Texture:
 
     def _shaft(self, along: Map, across: Map, round_: Map, wall: Map) -> Map:
         beads = 0.5 + 0.5 * np.cos(2 * np.pi * along / self.bead_mm + 3 * across)
-        coil = 0.5 + 0.5 * np.cos(2 * np.pi * along / self.wall_mm + np.pi * (across > 0))
         body = 0.55 + 0.45 * round_ + 0.55 * wall
         gaps = np.zeros_like(along)
         for place, width, strength, phase in self.channels:
             here = place + 0.12 * np.sin(along / self.twist_mm + phase)
             shown = strength * (0.65 + 0.35 * np.cos(along / (0.8 * self.twist_mm) + 2 * phase))
             gaps += np.exp(-(((across - here) / width) ** 2)) * shown * (0.45 + 0.55 * beads)
-        edge = np.clip((np.abs(across) - 0.74) / 0.16, 0, 1)
-        gaps += 0.75 * edge * coil
+        for place, width, strength, phase in self.windows:
+            opened = np.clip(0.55 + 0.9 * np.cos(2 * np.pi * along / self.window_mm + phase), 0, 1)
+            waxing = 0.6 + 0.4 * np.cos(along / self.twist_mm + phase)
+            gaps += strength * waxing * opened * np.exp(-(((across - place) / width) ** 4))
         return np.asarray(body * (1 - np.float32(self.scope.channel) * np.minimum(gaps, 1.15)), np.float32)
 
     def _bending(self, along: Map, across: Map, round_: Map, wall: Map) -> Map:
         scope = self.scope
         place = (along - scope.rigid_mm) / scope.ring_mm
-        ring = np.clip(np.floor(place).astype(np.intp), 0, self.patches.shape[1] - 1)
-        in_ring = place - np.floor(place)
         body = 0.62 + 0.35 * round_ + 0.5 * wall
         gaps = np.zeros_like(along)
-        for row, (centre, width, strength) in enumerate(self.rows):
-            long = np.exp(-(((in_ring - 0.5) / 0.38) ** 4))
+        for row, (centre, width, strength, phase) in enumerate(self.rows):
+            # Outer rows keep to the rings; the inner one is a part behind them and may lie anywhere.
+            moved = place + (phase if row == 1 else 0.2 * (phase - 0.5))
+            ring = np.clip(np.floor(moved).astype(np.intp), 0, self.patches.shape[1] - 1)
+            long = np.exp(-(((moved - np.floor(moved) - 0.5) / (0.26 + 0.14 * phase)) ** 4))
             gaps += strength * self.patches[row, ring] * long * np.exp(-(((across - centre) / width) ** 2))
-        seams = 0.12 * (np.abs(in_ring - 0.5) > 0.42)
+        centre, width, strength, phase = self.channels[0]
+        gaps += 0.6 * strength * np.exp(-(((across - 0.7 * centre) / (1.3 * width)) ** 2))
+        seams = 0.12 * (np.abs(place - np.floor(place) - 0.5) > 0.42)
         share = min(1.0, 0.45 + float(scope.channel))
         return np.asarray((body + seams) * (1 - np.float32(share) * np.minimum(gaps, 1)), np.float32)
 

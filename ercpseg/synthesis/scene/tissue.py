@@ -76,7 +76,7 @@ def _body(rng: np.random.Generator, spec: AnatomySettings, y: Grid, x: Grid) -> 
     depth = draw(rng, spec.soft_gradient_mm) * (x / 100) + rng.uniform(-14, 14) * (y / 100)
     if happens(rng, spec.flank):
         flank = rng.uniform(-98, -58) + rng.uniform(-0.22, 0.22) * y + rng.uniform(-6, 6) * np.sin(y / 35)
-        depth -= rng.uniform(20, 80) * soft_step(flank - x, rng.uniform(3, 13))
+        depth -= rng.uniform(25, 105) * soft_step(flank - x, rng.uniform(3, 13))
     else:
         depth -= rng.uniform(0, 50) * soft_step(-60 - x, 22)
     if happens(rng, spec.stomach):

@@ -41,7 +41,7 @@ class View:
             mm_per_px=(per_px, per_px / aspect),
             turn_deg=draw(rng, spec.turn_deg),
             mirrored=happens(rng, spec.mirrored),
-            offset_mm=(draw(rng, spec.shift_mm), draw(rng, spec.shift_mm)),
+            offset_mm=(draw(rng, spec.shift_mm), draw(rng, spec.shift_mm) + draw(rng, spec.right_mm)),
             magnification=draw(rng, spec.magnification),
             source_mm=draw(rng, spec.source_mm),
         )
@@ -75,6 +75,11 @@ class View:
         """Points (n, 2) of the patient in px, pixel centres at integers."""
         placed = (self.turned(points_mm) + self.offset_mm) * self.grown(z_mm)
         return np.asarray(placed / self.mm_per_px + self.centre_px)
+
+    def patient_points(self, places_px: Array, z_mm: float = 0.0) -> Array:
+        """Where at a height of the patient the rays to ``places_px`` (n, 2) pass: the inverse of :meth:`pixels`."""
+        y, x = ((np.asarray(places_px, float) - self.centre_px) * self.mm_per_px / self.grown(z_mm)).T
+        return np.stack(self.patient_mm(y, x), axis=1)
 
     def patient_mm(self, y_mm: NDArray[Any], x_mm: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Where in the patient's frame points of the picture's plane (mm from the axis) lie, at the isocentre."""

@@ -40,8 +40,8 @@ class Wire:
     def sample(cls, rng: np.random.Generator, domain: Domain, tree: Tree) -> Self:
         """Draw a wire that runs up a branch of the tree, or to the end of the common duct."""
         spec = domain.wire
-        leaves = [i for i, d in enumerate(tree.ducts) if d.parent == 0] or [0]
-        more = [i for i, d in enumerate(tree.ducts) if d.parent in leaves and d.parent != 0]
+        leaves = [i for i, d in enumerate(tree.ducts) if d.parent == 0 and not d.side] or [0]
+        more = [i for i, d in enumerate(tree.ducts) if d.parent in leaves and d.parent != 0 and not d.side]
         branch = int(rng.choice(more)) if more and rng.random() < 0.6 else int(rng.choice(leaves))
         outside, loop = happens(rng, spec.outside), happens(rng, spec.loop)
         diameter = float(rng.choice(np.asarray(spec.diameters_mm)))
@@ -65,8 +65,11 @@ class Wire:
         )  # fmt: skip
 
 
-def wire_path(wire: Wire, tree: Tree, scope: Scope, scope_shift_mm: Array, advanced: float) -> Array:
-    """Course (n, 2) in mm from the endoscope's exit to the wire's tip, ``advanced`` 0 to 1 of the whole way."""
+def wire_path(wire: Wire, tree: Tree, scope: Scope, start_mm: Array, advanced: float) -> Array:
+    """Course (n, 2) in mm from the endoscope's exit to the wire's tip, ``advanced`` 0 to 1 of the whole way.
+
+    ``start_mm`` (y, x) is where the exit appears in the duct's plane.
+    """
     duct = _joined(tree, wire.branch)
     s = arc_length(duct.points)
     wander = np.interp(s / s[-1], np.linspace(0, 1, len(wire.offsets)), wire.offsets)
@@ -76,15 +79,14 @@ def wire_path(wire: Wire, tree: Tree, scope: Scope, scope_shift_mm: Array, advan
     last = points[-1] - points[-4]
     heading = float(np.rad2deg(np.arctan2(last[1], -last[0])))
     tip = course(points[-1], heading + wire.end, STEP_MM)
-    free = approach(scope, scope_shift_mm, points, wire.bow)
+    free = approach(scope, start_mm, points, wire.bow)
     whole = resample(np.concatenate([free[:-1], points, tip[1:]]), STEP_MM)
     # The hydrophilic tip with its bends is what is pushed on: it follows the duct, then its own shape.
     return whole[: max(8, round(advanced * len(whole)))]
 
 
-def approach(scope: Scope, scope_shift_mm: Array, points: Array, bow: tuple[float, float]) -> Array:
-    """The free course from the elevator to the papilla, bowed by the elevator."""
-    start = scope.exit_mm + scope_shift_mm
+def approach(scope: Scope, start: Array, points: Array, bow: tuple[float, float]) -> Array:
+    """The free course from the elevator at ``start`` (y, x) in mm to the papilla, bowed by the elevator."""
     leave, arrive = direction(scope.exit_deg), points[min(4, len(points) - 1)] - points[0]
     arrive = arrive / max(float(np.hypot(*arrive)), 1e-9)
     gap = float(np.hypot(*(points[0] - start)))
