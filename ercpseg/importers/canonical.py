@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -114,9 +115,11 @@ class CanonicalFolder:
         remove_leftovers(folder)
         if not folder.is_dir():
             return
-        for path in folder.iterdir():
-            if path.name.endswith(ending) and not wanted(path.name.removesuffix(ending)):
-                self._remove(path)
+        with os.scandir(folder) as entries:
+            names = (entry.name for entry in entries if entry.name.endswith(ending))
+            gone = [name for name in names if not wanted(name.removesuffix(ending))]
+        for name in gone:
+            self._remove(folder / name)
 
     def _remove(self, path: Path) -> None:
         self._about_to_change()

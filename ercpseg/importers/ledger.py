@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sqlite3
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.errors import InputRefused
 from ercpseg.importers.annotation import Item
-from ercpseg.importers.scan import IGNORE_RULES, Found
+from ercpseg.importers.scan import IGNORE_RULES, Found, natural_key
 from ercpseg.storage.scratch import scratch
 
 _SCHEMA = """
@@ -130,7 +128,7 @@ class Ledger:
             "INSERT INTO records(frame, status, code, reason, json, digest, natural, source, number, series, place)"
             " VALUES(?,?,?,?,?,?,?,?,?,?,?)",
             (record.frame, record.status, record.code, record.reason, record.model_dump_json(exclude_defaults=True), digest,
-             natural_text(record.frame if record.status == "used" else record.source), natural_text(record.source),
+             natural_key(record.frame if record.status == "used" else record.source), natural_key(record.source),
              record.index if record.index is not None else -1, record.series,
              ".".join(f"{min(max(n, 0), 10**9):010d}" for n in place)),
         )  # fmt: skip
@@ -162,7 +160,7 @@ class Ledger:
             )
             self._db.execute(
                 "UPDATE records SET status='refused', code=?, reason=?, json=?, digest=NULL, natural=? WHERE seq=?",
-                (error.code, error.reason, new.model_dump_json(exclude_defaults=True), natural_text(old.source), seq),
+                (error.code, error.reason, new.model_dump_json(exclude_defaults=True), natural_key(old.source), seq),
             )
 
     def refuse_lonely(self) -> None:
@@ -244,14 +242,6 @@ def open_ledger(folder: Path) -> Iterator[Ledger]:
         with contextlib.suppress(OSError):  # nothing else was made here yet: leave no empty folders behind
             folder.rmdir()
             folder.parent.rmdir()
-
-
-def natural_text(text: str) -> str:
-    """Text that sorts, byte by byte, as :func:`ercpseg.importers.scan.natural_key` sorts."""
-    folded = unicodedata.normalize("NFC", text).casefold()
-    folded = re.sub(r"[\0-\2]", lambda mark: f"\2{mark[0]}", folded)  # \0 ends the text, \1 begins a number
-    digits = re.sub(r"[0-9]+", lambda run: f"\1{len(run[0].lstrip('0')):05d}{run[0].lstrip('0')}", folded)
-    return f"{digits}\0{text}"
 
 
 def _found(row: Sequence[Any]) -> Found:

@@ -158,11 +158,13 @@ def remove_leftovers(folder: Path) -> None:
     """Delete temporary files and folders that a killed run left directly inside ``folder``."""
     if not folder.is_dir():
         return
-    for entry in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if entry.is_dir():
-            shutil.rmtree(entry, ignore_errors=True)
+    with os.scandir(folder) as entries:  # a folder may hold a hundred thousand files
+        left = [Path(entry) for entry in entries if entry.name.startswith(TEMPORARY_PREFIX)]
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            entry.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def sha256_file(path: Path) -> str:
