@@ -30,12 +30,15 @@ def _oval(grey: Map, rng: np.random.Generator, view: View) -> None:
     height, width = view.shape
     cy, cx = (0.925 + rng.uniform(-0.006, 0.006)) * height, (0.232 + rng.uniform(-0.006, 0.006)) * width
     a, b, turn = 0.018 * height, 0.006 * height, np.deg2rad(-35)
-    y, x = np.arange(height)[:, None] - cy, np.arange(width)[None, :] - cx
+    reach = int(1.5 * a) + 2
+    rows, columns = (slice(max(int(c) - reach, 0), int(c) + reach) for c in (cy, cx))
+    part = grey[rows, columns]
+    y, x = np.arange(height)[rows, None] - cy, np.arange(width)[None, columns] - cx
     u = (x * np.cos(turn) - y * np.sin(turn)) / a
     v = (x * np.sin(turn) + y * np.cos(turn)) / b
     ring = np.abs(np.hypot(u, v) - 1) < 0.28
-    grey[ring] = np.where(rng.random(int(ring.sum())) < 0.75, rng.uniform(0.1, 0.5), 0)
-    grey[np.hypot(u, v) < 0.7] *= 0.15
+    part[ring] = np.where(rng.random(int(ring.sum())) < 0.75, rng.uniform(0.1, 0.5), 0)
+    part[np.hypot(u, v) < 0.7] *= 0.15
 
 
 def _words(grey: Map, rng: np.random.Generator) -> None:
