@@ -46,6 +46,29 @@ class StructureFingerprint(Part):
         0.0, description="share of the frames measured, where it differs from its ring, in which it is brighter"
     )
     device: bool = Field(False, description="its name says that it is a radio-opaque device")
+    cnr: Percentiles | None = Field(
+        None, description="(mean inside − mean of a ring around) / noise standard deviation; negative = darker"
+    )
+    elongation: Percentiles | None = Field(None, description="skeleton length / median width per frame measured (L/w)")
+    tortuosity: Percentiles | None = Field(
+        None,
+        description="length of the longest path along the skeleton of its largest component / distance of its ends",
+    )
+    gap_px: Percentiles | None = Field(
+        None, description="gaps between neighbouring ends of the pieces of a tubular structure; n = gaps"
+    )
+    gap99_px: float | None = Field(None, description="99th percentile of these gaps")
+    centre_yx: tuple[float, float] | None = Field(
+        None, description="mean over frames measured of its centre of mass, in shares of the frame's height and width"
+    )
+    spread_yx: tuple[float, float] | None = Field(
+        None, description="standard deviation over frames measured of that centre, in the same shares"
+    )
+    flags: dict[str, int] = Field(
+        default_factory=dict,
+        description="doubts about the annotation → frames measured: `holes` of a few pixels, `debris` of up to 3 px beside "
+        "larger components, `wide`: masks clearly wider than the line in the pixels, `speck`: not more than 1 px in all",
+    )
 
 
 class IntensityFingerprint(Part):
@@ -60,6 +83,14 @@ class IntensityFingerprint(Part):
     noise_sd: Percentiles = Field(description="robust noise estimate in units of the frame's in-field sd")
     mean_cv: float = Field(description="coefficient of variation of the frame means")
     sd_cv: float
+
+
+class DeviceFingerprint(Part):
+    """Frames of one X-ray device: of one maker, model and detector in the header, else of one depth and size."""
+
+    frames: int
+    mean: Percentiles | None = Field(None, description="mean in the field of its frames measured")
+    sd: Percentiles | None = Field(None, description="standard deviation in the field of its frames measured")
 
 
 class Fingerprint(Document):
@@ -96,4 +127,43 @@ class Fingerprint(Document):
     intensity: IntensityFingerprint
     structures: dict[str, StructureFingerprint]
     overlap: dict[str, dict[str, float]] = Field(description="overlap[a][b] = share of a's pixels that are also b")
+    devices: dict[str, DeviceFingerprint] = Field(
+        default_factory=dict, description="`device 1`, `device 2`, … by falling number of frames → its grey values"
+    )
+    field_shapes: dict[str, float] = Field(
+        default_factory=dict, description="`full`, `rectangular`, `round` or `other` → share of frames measured"
+    )
+    bright_device_frac: float = Field(
+        0.0,
+        description="share of the frames measured, where a device differs from its ring, in which the clearest one is bright",
+    )
+    entry_sides: dict[str, float] = Field(
+        default_factory=dict,
+        description="`top`, `bottom`, `left`, `right` or `none` → share of the frames measured in which the endoscope enters "
+        "the field there; empty without an endoscope",
+    )
+    scope_axis_sd_deg: float | None = Field(
+        None, description="circular standard deviation of the endoscope's direction where it enters the field"
+    )
+    scope_width_px: Percentiles | None = Field(
+        None, description="the endoscope's median width along its straight part, per frame measured (w_S)"
+    )
+    series_length: Percentiles | None = Field(None, description="frames per series")
+    frame_time_ms: Percentiles | None = Field(None, description="time from frame to frame, per series that says it")
+    spacing_sources: dict[str, int] = Field(
+        default_factory=dict, description="where the spacing comes from, or `none` → frames"
+    )
+    spacing_mm: Percentiles | None = Field(
+        None, description="spacings that hold in the patient, mean of y and x, per frame"
+    )
+    ranges: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="quantity of one frame → its 1st and 99th percentile, over frames that show the structure (R34): "
+        "`field_frac`, `mean_frac`, `sd_frac`, `noise_sd`, and `<structure>.foreground_frac`, `.width_px`, `.length_px`, "
+        "`.contrast`",
+    )
+    measured_sha256: str = Field(
+        "",
+        description="hash over the version of the measures and what the import report says; another one: measure again",
+    )
     warnings: tuple[str, ...] = ()
