@@ -30,8 +30,8 @@ class ViewSettings(Section):
     """How the patient lies under the tube. Angles turn the whole patient clockwise in the picture."""
 
     height_mm: Spread = spread(
-        188,
-        212,
+        194,
+        217,
         low=60,
         high=450,
         source="frame height at the isocentre: a 11.3 mm shaft shows 25.6 px wide (measured)",
@@ -50,11 +50,11 @@ class AnatomySettings(Section):
     """The patient without contrast. Thicknesses are along the beam."""
 
     soft_gradient_mm: Spread = spread(-5, 55, low=-200, high=200, source="more tissue at the spine's side; " + BY_EYE)
-    texture_mm: Spread = spread(0.4, 1.05, low=0, high=5, source="factor on fat planes and organ texture; " + BY_EYE)
+    texture_mm: Spread = spread(0.5, 1.3, low=0, high=5, source="factor on fat planes and organ texture; " + BY_EYE)
     flank: float = chance(0.52, "share of frames whose left border lies beside the body")
     dome: float = chance(0.4, "lung above the diaphragm in the upper left corner")
     stomach: float = chance(0.75, "lung or stomach gas at the upper right, where the endoscope enters")
-    liver_mm: Spread = spread(8, 46, low=0, high=200)
+    liver_mm: Spread = spread(4, 36, low=0, high=200)
     colon_mm: Spread = spread(10, 22, 50, low=0, high=120, source="gas along the beam; colon diameter 30 to 80 mm")
     bowel_bunches: Spread = spread(1, 5, low=0, high=12)
     duodenum_gas: float = chance(0.5)
@@ -78,7 +78,7 @@ class ScopeSettings(Section):
     ring_mm: Spread = spread(
         3.2, 4.8, low=1, high=10, source="pitch of the bending section's rings, measured on frames"
     )
-    steel_mm: Spread = spread(1.0, 2.5, low=0.2, high=8, source="steel along the beam through the shaft; " + BY_EYE)
+    steel_mm: Spread = spread(0.75, 1.9, low=0.2, high=8, source="steel along the beam through the shaft; " + BY_EYE)
     channel: Spread = spread(0.6, 1.0, low=0, high=1, source="steel missing in the bright channels, as a share")
     absent: float = chance(0.01)
     looped: float = chance(0.05, "2 of 66 real frames show two limbs")
@@ -105,8 +105,11 @@ class DuctSettings(Section):
     partial: float = chance(0.28, "the column ends before the confluence or begins above the papilla")
     stricture: float = chance(0.22)
     intrahepatic: float = chance(0.72, "branches filled, given a filled duct")
-    branch_levels: Spread = spread(2, 5.99, low=0, high=6)
-    gallbladder: float = chance(0.2)
+    branch_levels: Spread = spread(2, 6, 6.99, low=0, high=7, source="generations that a tree has; " + BY_EYE)
+    branch_iodine: Spread = spread(
+        1.0, 2.2, low=0.1, high=5, source="in branches over the common duct: less bile dilutes it"
+    )
+    gallbladder: float = chance(0.24)
     cystic_duct: float = chance(0.15)
     pancreatic_duct: float = chance(0.08)
     duodenum: float = chance(0.22, "contrast spilt into the duodenum")
@@ -169,7 +172,7 @@ class BeamSettings(Section):
     scatter_mm: Spread = spread(18, 40, low=2, high=150, source="its spread; " + BY_EYE)
     focus_mm: Spread = spread(0.5, 1.0, low=0.1, high=3, source="nominal focal spots of C-arms")
     detector_blur_mm: Spread = spread(
-        0.36, 0.52, low=0.02, high=2, source="standard deviation at the detector; edges 3 px"
+        0.4, 0.56, low=0.02, high=2, source="standard deviation at the detector; edges 3 px"
     )
     heel: Spread = spread(0.05, 0.35, low=0, high=0.9, source="loss across the field, towards the lower right")
     vignetting: Spread = spread(0.05, 0.3, low=0, high=0.95, source="loss at the border of an image intensifier")
@@ -201,7 +204,7 @@ class GreySettings(Section):
     floor: Spread = spread(0.05, 0.3, low=0, high=0.8, source="what of the curve lies below black")
     dark: Spread = spread(0.035, 0.06, 0.1, low=0, high=0.5, source="grey of the darkest 1.5 %: p01 14 to 30 of 255")
     compression: Spread = spread(0.0, 0.45, low=0, high=0.95, source="share of the coarse contrast taken out")
-    sharpen: Spread = spread(0.0, 0.35, low=0, high=5, source="amount of unsharp masking")
+    sharpen: Spread = spread(0.0, 0.3, low=0, high=5, source="amount of unsharp masking")
     sharpen_mm: Spread = spread(0.6, 1.6, low=0.05, high=20, source="its radius")
 
 

@@ -27,7 +27,7 @@ NOISE_MM = 9.0
 class Filling:
     """What contrast fills, ``first_mm`` to ``last_mm`` of the common duct; iodine in mg/ml; ``fade_mm`` at open ends.
 
-    ``levels`` is how many generations of branches are filled.
+    ``levels`` is how many generations of branches are filled, ``branch_iodine`` how much more concentrated they are.
     """
 
     present: bool
@@ -36,6 +36,7 @@ class Filling:
     fade_mm: float
     levels: int
     iodine: float
+    branch_iodine: float
     streaming: float
     gallbladder: float
     cystic: float
@@ -54,13 +55,13 @@ class Filling:
             last *= rng.uniform(0.35, 0.95)
         elif partial:
             first = length_mm * rng.uniform(0.1, 0.45)
-        levels = int(rng.integers(1, 7)) if happens(rng, spec.intrahepatic) and last == length_mm else 0
+        levels = int(rng.integers(1, 8)) if happens(rng, spec.intrahepatic) and last == length_mm else 0
         # Wide ducts hold thinner contrast: what an endoscopist aims at is its darkness.
         iodine = draw(rng, spec.iodine_mg_per_ml) * float(np.clip(9 / widest_mm, 0.5, 1.6))
         others = [rng.uniform(0.25, 1.0) if happens(rng, p) else 0.0 for p in (spec.gallbladder, spec.cystic_duct)]
         more = [rng.uniform(0.2, 0.8) if happens(rng, p) else 0.0 for p in (spec.pancreatic_duct, spec.duodenum)]
         return cls(
-            present, first, last, rng.uniform(1, 8), levels, iodine, draw(rng, spec.streaming),
+            present, first, last, rng.uniform(1, 8), levels, iodine, draw(rng, spec.branch_iodine), draw(rng, spec.streaming),
             gallbladder=others[0], cystic=max(others), pancreatic=more[0], duodenum=more[1],
             seed=int(rng.integers(2**31)),
         )  # fmt: skip
@@ -97,8 +98,10 @@ def draw_contrast(
     fade = _fade(canvas, cbd, filling, z_mm)
     mask |= (lumen > 0.15) & (fade > 0.35)
     trunk = mask.copy()
+    branches = np.zeros(shape, np.float32)
     for duct in _filled_branches(tree, filling.levels):
-        thick_balls(*_placed(canvas, duct, z_mm), lumen)
+        thick_balls(*_placed(canvas, duct, z_mm), branches)
+    np.maximum(lumen, branches * np.float32(filling.branch_iodine), out=lumen)
     if filling.cystic:
         thick_balls(*_placed(canvas, tree.cystic, z_mm), lumen)
     lumen *= np.where(trunk | (fade > 0), fade, 1)

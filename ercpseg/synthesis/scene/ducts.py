@@ -15,7 +15,7 @@ from ercpseg.synthesis.parameters import draw, happens
 from ercpseg.synthesis.scene.scope import Scope, _blend
 
 STEP_MM = 1.0
-THINNEST_MM = 0.35
+THINNEST_MM = 0.3
 """Radius below which branches are not followed."""
 
 
@@ -111,16 +111,16 @@ def _grow(rng: np.random.Generator, ducts: list[Duct], parent: int, heading: tup
     root = float(ducts[parent].radius[-1]) * rng.uniform(0.5, 0.85)
     if root < THINNEST_MM or levels < 1:
         return
-    length = rng.uniform(9, 28) if parent == 0 else ducts[parent].length_mm * rng.uniform(0.5, 0.95)
+    length = rng.uniform(9, 30) if parent == 0 else max(9.0, ducts[parent].length_mm * rng.uniform(0.55, 1.0))
     ducts.append(_branch(rng, ducts[parent].points[-1], heading, length, root, parent))
     index, last = len(ducts) - 1, heading[1] + rng.uniform(-12, 12)
-    for _ in range(int(rng.integers(0, 3)) if levels > 1 else 0):
+    for _ in range(int(rng.integers(0, 5)) if levels > 1 else 0):
         made = ducts[index]
         at = int(rng.uniform(0.2, 0.9) * (len(made.points) - 1))
-        thin = float(made.radius[at]) * rng.uniform(0.3, 0.6)
+        thin = float(made.radius[at]) * rng.uniform(0.35, 0.75)
         away = heading[1] + float(rng.choice([-1, 1])) * rng.uniform(25, 80)
         if thin > 0.5 * THINNEST_MM:
-            ducts.append(_branch(rng, made.points[at], (away, away), rng.uniform(4, 18), thin, index, side=True))
+            ducts.append(_branch(rng, made.points[at], (away, away), rng.uniform(5, 24), thin, index, side=True))
     for spread_deg in (rng.uniform(-65, -12), rng.uniform(12, 65)):
         if rng.random() < 0.9:
             _grow(rng, ducts, index, (last + 0.3 * spread_deg, heading[1] + spread_deg), levels - 1)

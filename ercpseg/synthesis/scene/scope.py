@@ -190,7 +190,7 @@ class _Texture:
             for _ in range(int(rng.integers(2, 5)))
         )
         windows = tuple(
-            (side * rng.uniform(0.56, 0.72), rng.uniform(0.12, 0.22), rng.uniform(0.4, 1.1), rng.uniform(0, 6))
+            (side * rng.uniform(0.56, 0.72), rng.uniform(0.16, 0.28), rng.uniform(0.35, 1.0), rng.uniform(0, 6))
             for side in (-1, 1)
         )
         spots = np.stack(
@@ -244,8 +244,10 @@ class _Texture:
             shown = strength * (0.65 + 0.35 * np.cos(along / (0.8 * self.twist_mm) + 2 * phase))
             gaps += np.exp(-(((across - here) / width) ** 2)) * shown * (0.45 + 0.55 * beads)
         for place, width, strength, phase in self.windows:
-            opened = np.clip(0.55 + 0.9 * np.cos(2 * np.pi * along / self.window_mm + phase), 0, 1)
-            waxing = 0.6 + 0.4 * np.cos(along / self.twist_mm + phase)
+            turns = along / self.window_mm + phase
+            opened = np.clip(0.6 + 0.9 * np.cos(2 * np.pi * turns), 0, 1)
+            each = self.patches[0 if place < 0 else 2, np.rint(turns).astype(np.intp) % self.patches.shape[1]]
+            waxing = (0.55 + 0.35 * each) * (0.75 + 0.25 * np.cos(along / self.twist_mm + phase))
             gaps += strength * waxing * opened * np.exp(-(((across - place) / width) ** 4))
         return np.asarray(body * (1 - np.float32(self.scope.channel) * np.minimum(gaps, 1.15)), np.float32)
 

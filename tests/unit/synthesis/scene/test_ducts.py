@@ -15,7 +15,7 @@ from ercpseg.synthesis.scene.stones import Stone
 
 STRAIGHT = Duct(np.stack([np.arange(15.0, -16.0, -1.0), np.zeros(31)], axis=1), np.full(31, 4.0))
 ASIDE = Duct(STRAIGHT.points + np.array([0, 200.0]), np.full(31, 1.0))
-FULL = Filling(True, 0.0, 30.0, 2.0, 0, 100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+FULL = Filling(True, 0.0, 30.0, 2.0, 0, 100.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 NO_FACETS = np.zeros((0, 2))
 
 

@@ -151,7 +151,7 @@ def test_calibration_holds_at_each_height(scenes):
     for now, drawn in scenes[:4]:
         truth, view = facts(drawn, now), now.patient.view
         z = now.patient.duct_z_mm
-        assert truth.calibration.mm_per_px_y * truth.height_px == pytest.approx(200, abs=13)
+        assert truth.calibration.mm_per_px_y * truth.height_px == pytest.approx(205.5, abs=11.6)
         assert truth.calibration.duct_mm_per_px == pytest.approx(
             truth.calibration.mm_per_px_y * (view.source_mm - z) / view.source_mm, rel=1e-4
         )

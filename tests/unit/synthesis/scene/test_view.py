@@ -71,5 +71,5 @@ def test_a_room_draws_what_its_domain_allows(round_field, rng):
     for _ in range(20):
         view = View.sample(rng, round_field, 256)
         assert view.shape == (256, 256)
-        assert 188 <= view.mm_per_px[0] * 256 <= 212
+        assert 194 <= view.mm_per_px[0] * 256 <= 217
         assert 1.3 <= view.magnification <= 1.5
