@@ -33,7 +33,7 @@ def thickness(mask, points, reach=2):
     """Twice the distance to the outline around points: the width in px there."""
     depth = ndimage.maximum_filter(ndimage.distance_transform_edt(mask), 2 * reach + 1)
     rows, columns = np.rint(points).astype(int).T
-    return 2 * depth[rows, columns] - 1
+    return 2 * depth[rows, columns] - 0.5  # n px of a straight band give n / 2 or (n + 1) / 2
 
 
 def test_masks_keep_to_the_field_and_stones_to_the_duct(scenes):
@@ -65,7 +65,8 @@ def test_a_wire_is_its_centreline_at_its_width(scenes):
         bare = np.arange(len(points)) >= wire.bare_from
         seen = np.array(wire.seen)
         visible = at(drawn.field & ~drawn.masks["endoscope"], points)
-        np.testing.assert_array_equal(seen, bare & visible & at(drawn.masks["guidewire"], points))
+        # Points are written with two decimals, so one that lies between two pixels may round the other way.
+        assert (seen != (bare & visible & at(drawn.masks["guidewire"], points))).sum() <= 1
         assert seen[bare & visible].mean() > 0.98 if (bare & visible).any() else True
         assert wire.tip_px == wire.centreline_px[-1]
         if seen.sum() < 40:
