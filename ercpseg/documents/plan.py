@@ -6,16 +6,18 @@ A plan is an ordered list of decisions. The same values are read by the program 
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from ercpseg.documents.base import Document, Part, Plain
 from ercpseg.errors import DocumentError
 from ercpseg.structures import StructureSet
 
 Size = tuple[int, int]
+_EVIDENCE = re.compile(r"\[((?:E[123]|J)(?:/(?:E[123]|J))*)\]\.?$")
 
 
 class PreparationValues(Part):
@@ -112,10 +114,11 @@ class PostprocessStep(Part):
 
     name: str
     params: dict[str, float] = Field(default_factory=dict)
+    of: str | None = Field(None, description="another structure whose finished mask the step looks at")
 
 
 class PostprocessValues(Part):
-    """Threshold and steps per structure (R24–R26)."""
+    """Threshold and steps per structure (R24–R28)."""
 
     threshold: dict[str, float]
     steps: dict[str, tuple[PostprocessStep, ...]]
@@ -145,18 +148,40 @@ class PlanValues(Part):
     folds: FoldValues
 
 
+class Alternative(Part):
+    """A value that a decision did not take."""
+
+    value: Plain
+    why: str = Field(description="why it was not taken, in one sentence")
+
+
 class Decision(Part):
     """One value with its reason."""
 
     key: str = Field(description="section.field of the plan")
     value: Plain
     rule: str = Field(description="for example R6; 'pin' when a person decided")
-    by: Literal["rule", "recipe", "user"]
+    by: Literal["rule", "recipe", "user", "tuning"]
     because: str = Field(description="the reason in one sentence with the numbers that decided")
     inputs: dict[str, Plain] = Field(
         default_factory=dict, description="fingerprint quantities and earlier decisions read"
     )
-    source: str = Field(description="paper, code fact or judgement behind the rule")
+    source: str = Field(description="paper, code fact or judgement behind the rule, then its evidence in brackets")
+    alternatives: tuple[Alternative, ...] = Field(default=(), description="what was not taken, and why")
+
+    @property
+    def evidence(self) -> str:
+        """The grades in the source's brackets, for example ``E2/J``; empty where a person decided."""
+        found = _EVIDENCE.search(self.source)
+        return found[1] if found else ""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave empty alternatives out, so that plans of before there were any keep their hash."""
+        data: dict[str, Any] = write(self)
+        if not self.alternatives:
+            data.pop("alternatives", None)
+        return data
 
 
 class Plan(Document):

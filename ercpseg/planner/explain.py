@@ -2,28 +2,77 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from ercpseg.documents.plan import Plan
+from ercpseg.documents.plan import Decision, Plan
+from ercpseg.errors import UsageError
 from ercpseg.planner.rules import RULES
 
-COLUMNS = ("decision", "value", "rule", "because", "inputs", "source")
+COLUMNS = ("decision", "value", "rule", "because", "inputs", "not taken", "source")
+GRADES = "Evidence in brackets: E1 fluoroscopy, E2 another domain or a fact of code, E3 derived, J judgement."
 
 
 def decision_rows(plan: Plan) -> list[dict[str, str]]:
     """One row of text per decision, in the order of the rule table; columns :data:`COLUMNS`."""
-    return [
-        {
-            "decision": d.key,
-            "value": _text(d.value),
-            "rule": d.rule if d.by == "rule" else f"{d.rule} ({d.by})",
-            "because": d.because,
-            "inputs": "; ".join(f"{key} = {_text(value)}" for key, value in d.inputs.items() if value is not None),
-            "source": d.source,
-        }
-        for d in plan.decisions
-    ]
+    return [decision_row(decision) for decision in plan.decisions]
+
+
+def decision_row(decision: Decision) -> dict[str, str]:
+    """One decision as text; columns :data:`COLUMNS`."""
+    return {
+        "decision": decision.key,
+        "value": value_text(decision.value),
+        "rule": decision.rule if decision.by == "rule" else f"{decision.rule} ({decision.by})",
+        "because": decision.because,
+        "inputs": "; ".join(
+            f"{key} = {value_text(value)}" for key, value in decision.inputs.items() if value is not None
+        ),
+        "not taken": "; ".join(f"{value_text(a.value)} ({a.why.removesuffix('.')})" for a in decision.alternatives),
+        "source": decision.source,
+    }
+
+
+def find_decisions(plan: Plan, key: str | None) -> tuple[Decision, ...]:
+    """The decisions called ``key`` or in the section ``key``; all without a key.
+
+    Raises
+    ------
+    UsageError
+        when there is none; says which names come closest.
+    """
+    if key is None:
+        return plan.decisions
+    found = tuple(d for d in plan.decisions if key in (d.key, d.key.partition(".")[0]))
+    if not found:
+        keys = [d.key for d in plan.decisions]
+        sections = list(dict.fromkeys(k.partition(".")[0] for k in keys))
+        near = difflib.get_close_matches(key, keys + sections, n=3, cutoff=0.5)
+        expected = " or ".join(near) or f"a key of plan.md or a section: {', '.join(sections)}"
+        raise UsageError(f"no decision is called {key[:80]!r}", where="--key", expected=expected)
+    return found
+
+
+def explanation(plan: Plan, decisions: Iterable[Decision]) -> dict[str, Any]:
+    """What ``plans explain --format json`` prints: the plan's head, and every decision with all that is known of it."""
+    return {
+        "schema": "ercpseg.explanation/1",
+        "dataset": plan.dataset,
+        "recipe": plan.recipe,
+        "plan_sha256": plan.sha256,
+        "fingerprint_sha256": plan.fingerprint_sha256,
+        "warnings": list(plan.warnings),
+        "decisions": [
+            {
+                **decision.model_dump(mode="json"),
+                "evidence": decision.evidence,
+                "alternatives": [alternative.model_dump(mode="json") for alternative in decision.alternatives],
+            }
+            for decision in decisions
+        ],
+    }
 
 
 def to_markdown(plan: Plan) -> str:
@@ -39,11 +88,7 @@ def to_markdown(plan: Plan) -> str:
     lines += ["## Decisions", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
     for row in decision_rows(plan):
         lines.append(_row([f"`{row['decision']}`", *(row[column] for column in COLUMNS[1:])]))
-    lines += [
-        "",
-        "Evidence in brackets: E1 fluoroscopy, E2 another domain or a fact of code, E3 derived, J judgement.",
-        "",
-    ]
+    lines += ["", GRADES, ""]
     return "\n".join(lines)
 
 
@@ -69,22 +114,22 @@ def rules_markdown() -> str:
     return "\n".join(lines)
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Compact text of a plain value: no quotes around names, six significant digits.
 
-    >>> _text({"endoscope": 1.0, "guidewire": 4.5999999}), _text([512, 512])
+    >>> value_text({"endoscope": 1.0, "guidewire": 4.5999999}), value_text([512, 512])
     ('endoscope 1, guidewire 4.6', '512 × 512')
     """
     if isinstance(value, dict) and set(value) == {"name", "params"}:
-        return f"{value['name']} ({_text(value['params'])})" if value["params"] else str(value["name"])
+        return f"{value['name']} ({value_text(value['params'])})" if value["params"] else str(value["name"])
     if isinstance(value, dict) and any(isinstance(inner, dict | list) for inner in value.values()):
-        return "; ".join(f"{key}: {_text(inner)}" for key, inner in value.items())
+        return "; ".join(f"{key}: {value_text(inner)}" for key, inner in value.items())
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items()) or "none"
+        return ", ".join(f"{key} {value_text(inner)}" for key, inner in value.items()) or "none"
     if isinstance(value, list | tuple):
         if len(value) == 2 and all(isinstance(v, int) and v > 9 for v in value):
             return " × ".join(str(v) for v in value)
-        return ", ".join(_text(inner) for inner in value) or "none"
+        return ", ".join(value_text(inner) for inner in value) or "none"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "not set"}[value]
     if isinstance(value, float):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ercpseg.documents.fingerprint import Fingerprint
-from ercpseg.documents.plan import Decision, Plan, PlanValues
+from ercpseg.documents.plan import Alternative, Decision, Plan, PlanValues
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget, Measure, Meter
@@ -95,8 +95,10 @@ def _decision(
             because=choice.because,
             inputs=_plain(dict(choice.inputs)),
             source=f"{text.source} [{text.evidence}]",
+            alternatives=_alternatives(value, choice.alternatives),
         )
     by_user = any(pin in user for pin in used)
+    by_rule = (choice.value, f"{text.number} would take it; {'the user' if by_user else 'the recipe'} decided.")
     entries = ", ".join(pin[len(key) + 1 :] for pin in used if pin != key)
     what = f"{entries} set" if entries and key not in used else "Set"
     return Decision(
@@ -108,7 +110,14 @@ def _decision(
         f"{text.number} would say {_short(choice.value)}: {choice.because}",
         inputs=_plain(dict(choice.inputs)),
         source="the user" if by_user else "; ".join(recipe.cites) or f"recipe {recipe.name}",
+        alternatives=_alternatives(value, (by_rule, *choice.alternatives)),
     )
+
+
+def _alternatives(taken: Any, considered: Sequence[tuple[Any, str]]) -> tuple[Alternative, ...]:
+    """What was considered, without the value that was taken after all."""
+    plain = [(_plain(value), why) for value, why in considered]
+    return tuple(Alternative(value=value, why=why) for value, why in plain if value != _plain(taken))
 
 
 def _check(plan: Plan, user: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,11 +53,15 @@ class Context:
 
 @dataclass(frozen=True)
 class Choice:
-    """A value, the reason in one sentence with the numbers that decided, and these numbers."""
+    """A value, the reason in one sentence with the numbers that decided, and these numbers.
+
+    ``alternatives`` are the values that were considered and not taken, each with why not.
+    """
 
     value: Any
     because: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    alternatives: Sequence[tuple[Any, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def test_markdown_has_a_row_per_decision_and_survives_hostile_names() -> None:
     text = to_markdown(plan)
     assert sum(line.startswith("| `") for line in text.splitlines()) == len(plan.decisions) == len(decision_rows(plan))
     assert "a \\| b &lt;script>" in text
-    assert all(line.count(" | ") == 5 for line in text.splitlines() if line.startswith("| `"))
+    assert all(line.count(" | ") == 6 for line in text.splitlines() if line.startswith("| `"))
 
 
 def test_the_rules_page_names_every_rule() -> None:
