@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.decoding.jpeg import read_header
+from ercpseg.decoding.jpeg_scans import HUFFMAN, PROGRESSIVE, decode_whole
 from ercpseg.errors import InputRefused
 
 Samples = NDArray[Any]
@@ -64,7 +65,11 @@ def _jpeg(stream: bytes, shape: tuple[int, int, int], _: int, rgb: bool) -> Samp
         raise InputRefused("truncated", "the compressed stream has no end")
     # RGB without a JFIF or Adobe marker: libjpeg would take the samples for YCbCr
     plain = rgb and header.components == 3 and not any(m in stream[:4096] for m in (b"JFIF\0", b"Adobe"))
-    return np.asarray(imagecodecs.jpeg8_decode(stream, colorspace="RGB" if plain else None))
+    if header.marker not in HUFFMAN - {PROGRESSIVE}:  # no syntax that is understood has progressive streams
+        raise InputRefused("unsupported-syntax", f"JPEG process {header.marker:02X}")
+    return decode_whole(
+        stream, lambda data: np.asarray(imagecodecs.jpeg8_decode(data, colorspace="RGB" if plain else None))
+    )
 
 
 def _jpeg_ls(stream: bytes, shape: tuple[int, int, int], _: int, __: bool) -> Samples:

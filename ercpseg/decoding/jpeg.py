@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from ercpseg.decoding.grey import exif_orientation, sole_orientation, xmp_orientation
 from ercpseg.decoding.images import Raster
+from ercpseg.decoding.jpeg_scans import decode_whole
 from ercpseg.decoding.reading import check_size
 from ercpseg.errors import InputRefused
 
 _FRAME_MARKERS = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 _BARE_MARKERS = {0x01, 0xD8, *range(0xD0, 0xD8)}
 _LOSSLESS = {0xC3, 0xCB}
-_DCT = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-_HUFFMAN = {0xC0, 0xC1, 0xC2, 0xC3}
-_NOISE = bytes.fromhex("5ac396a53c69") * 40
+_DCT = {0xC0, 0xC1, 0xC2}
 _APPLICATION_KEPT = {0xE0, 0xEE}  # JFIF and Adobe say how colours are coded; the others may hold anything
 
 
@@ -80,7 +79,7 @@ def is_lossy(header: JpegHeader) -> bool:
 
 
 def decode_jpeg(data: bytes) -> Raster:
-    """Decode a grey or colour JPEG file: 8 or 12 bits by DCT, 8 to 16 bits lossless.
+    """Decode a grey or colour JPEG file of a Huffman-coded process: 8 or 12 bits by DCT, 8 to 16 bits lossless.
 
     Raises
     ------
@@ -89,30 +88,17 @@ def decode_jpeg(data: bytes) -> Raster:
     """
     header = read_header(data)
     check_size(header.height, header.width)
-    lossless, by_dct = header.marker in _LOSSLESS, header.marker in _DCT
+    lossless, by_dct = header.marker == 0xC3, header.marker in _DCT
     if not (lossless and 8 <= header.precision <= 16) and not (by_dct and header.precision in (8, 12)):
         raise InputRefused("unsupported-pixels", f"JPEG of {header.precision} bits, process {header.marker:02X}")
     if header.components not in (1, 3):
         raise InputRefused("colour", f"{header.components} channels")
     if not header.complete:
         raise InputRefused("truncated", "the JPEG stream has no end")
-    decode = _by_pillow if by_dct and header.precision == 8 else _by_libjpeg
-    samples = decode(header.stripped)
+    samples = decode_whole(header.stripped, _by_pillow if by_dct and header.precision == 8 else _by_libjpeg)
     if samples.shape[:2] != (header.height, header.width):
         raise InputRefused("unreadable", "decoded size differs from the header")
-    if header.marker in _HUFFMAN and not np.array_equal(samples, decode(padded(header.stripped))):
-        raise InputRefused("truncated", "the JPEG stream ends before the picture does")
     return Raster(samples, bits=header.precision, orientation=header.orientation, lossy=not lossless)
-
-
-def padded(data: bytes) -> bytes:
-    """The stream with noise before its end marker.
-
-    Behind the last block nobody reads it. Where blocks are missing, decoders take what comes, or else fill up with grey
-    and say nothing: then the noise changes the picture.
-    """
-    end = data.rfind(b"\xff\xd9")
-    return data[:end] + _NOISE + data[end:]
 
 
 def _by_pillow(data: bytes) -> NDArray[Any]:

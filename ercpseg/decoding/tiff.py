@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.decoding.images import Raster
+from ercpseg.decoding.jpeg_scans import decode_whole
 from ercpseg.decoding.reading import check_size
 from ercpseg.decoding.source import Source
 from ercpseg.decoding.tiff_pages import find_pages
@@ -160,6 +161,15 @@ def _raster(page: Any, pixels: NDArray[Any]) -> Raster:
     )
 
 
+def _check_jpeg(strip: bytes, tables: bytes | None) -> None:
+    """Refuse a strip of which a part is missing: libjpeg fills it up and says nothing."""
+    import imagecodecs
+
+    if b"\xff\xd9" not in strip[-16:]:
+        raise InputRefused("truncated", "a compressed strip has no end")
+    decode_whole(strip, lambda data: np.asarray(imagecodecs.jpeg8_decode(data, tables=tables)))
+
+
 def _check_segments(stream: Any, page: Any, size: int, expected: int) -> None:
     """Every strip or tile is there, lies inside the file, and holds what it must as far as that can be told."""
     offsets, counts = page.dataoffsets, page.databytecounts
@@ -168,10 +178,9 @@ def _check_segments(stream: Any, page: Any, size: int, expected: int) -> None:
     for offset, count in zip(offsets, counts, strict=True):
         if offset <= 0 or count <= 0 or offset + count > size:
             raise InputRefused("truncated", "a strip lies outside the file")
-        if page.compression == _JPEG:  # libjpeg fills up what is missing and says nothing
+        if page.compression == _JPEG:
             stream.seek(offset)
-            if b"\xff\xd9" not in stream.read(count)[-16:]:
-                raise InputRefused("truncated", "a compressed strip has no end")
+            _check_jpeg(stream.read(count), page.jpegtables)
     if page.compression == _NONE:
         if sum(counts) < expected:
             raise InputRefused("truncated", f"{sum(counts)} of {expected} bytes")

@@ -59,6 +59,8 @@ def dicom_dataset(pixels, *, frames=1, syntax=None, photometric="MONOCHROME2", s
         raw = pixels.tobytes()
         data.PixelData = raw + b"\0" * (len(raw) % 2)
         data["PixelData"].VR = "OW" if allocated > 8 else "OB"
+    for tag, (vr, value) in elements.pop("add", {}).items():
+        data.add_new(tag, vr, value)
     for keyword, value in elements.items():
         setattr(data, keyword, value)
     return data
