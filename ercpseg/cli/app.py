@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ercpseg import errors
-from ercpseg.cli import apply, assess, bring, datasets, learn, make, prepare
+from ercpseg.cli import apply, assess, bring, datasets, learn, make, plans, prepare
 from ercpseg.cli.console import fail
 from ercpseg.version import __version__
 
@@ -38,7 +38,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": assess.evaluate,
     "report": assess.report,
     "synth": make.synth,
-    "plans": prepare.plans,
+    "plans": plans.plans,
     "datasets": datasets.datasets,
 }
 for command, function in COMMANDS.items():

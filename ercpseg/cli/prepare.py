@@ -1,4 +1,4 @@
-"""``plan-and-preprocess`` and ``plans``."""
+"""``plan-and-preprocess``."""
 
 from __future__ import annotations
 
@@ -87,24 +87,6 @@ def plan_and_preprocess(
         say(f"wrote {planned.folder / file}")
     say(f"next: ercpseg train {data.name} 0")
     return code
-
-
-def plans(
-    name: Annotated[str | None, typer.Argument(help="A recipe to show.", show_default=False)] = None,
-) -> None:
-    """List the recipes that come with ercpseg, or show one."""
-    from ercpseg.planner.recipes import load_recipe
-    from ercpseg.storage.resources import resource_names
-
-    if name is not None:
-        recipe = load_recipe(name)
-        say(f"{recipe.name}: {recipe.title}")
-        for key, value in recipe.set.items():
-            say(f"  {key} = {value}")
-        for text in (*recipe.cites, *recipe.deviations, *recipe.unknown):
-            say(f"  {text}")
-        return
-    table(["recipe", "title"], [[n, load_recipe(n).title] for n in resource_names("plans")])
 
 
 def _counts(planned: Planned) -> int:

@@ -40,7 +40,8 @@ class ReportContent:
 
     ``structures`` gives the order and the colours. ``overlays`` holds, per structure, the best, median and worst frame.
     ``generated`` tells versions, machine and times; ``provenance`` tells hashes and seeds. ``synthetic`` marks numbers
-    that were measured on synthesised frames, so that nobody takes them for clinical ones.
+    that were measured on synthesised frames, so that nobody takes them for clinical ones. ``open_plan`` unfolds every
+    section of the plan.
     """
 
     title: str
@@ -57,3 +58,4 @@ class ReportContent:
     provenance: Pairs = ()
     notes: tuple[str, ...] = ()
     synthetic: bool = False
+    open_plan: bool = False

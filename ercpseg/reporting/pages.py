@@ -42,6 +42,14 @@ def render_report(content: ReportContent) -> str:
     )
 
 
+def render_plan(plan: Plan) -> str:
+    """A page of one plan alone: its warnings, and its decisions with inputs, evidence and what was not taken."""
+    pairs = (("recipe", plan.recipe), ("fingerprint SHA-256", plan.fingerprint_sha256), ("plan SHA-256", plan.sha256))
+    return render_report(
+        ReportContent(title=f"Plan of {plan.dataset}", structures=(), plan=plan, provenance=pairs, open_plan=True)
+    )
+
+
 def score_cards(scores: Scores, structures: tuple[str, ...]) -> list[dict[str, str]]:
     """Per scored structure: Dice with its interval, clDice, the counts behind them, what was missed and invented."""
     cards = []
@@ -77,8 +85,10 @@ def plan_sections(plan: Plan) -> dict[str, list[dict[str, Any]]]:
                 "rule": decision.rule,
                 "by": decision.by,
                 "because": decision.because,
-                "inputs": "; ".join(f"{name} = {text.plain(item)}" for name, item in decision.inputs.items()),
-                "source": decision.source,
+                "inputs": [(name, text.plain(item)) for name, item in decision.inputs.items()],
+                "alternatives": [(text.plain(other.value), other.why) for other in decision.alternatives],
+                "source": decision.source.removesuffix(f"[{decision.evidence}]").rstrip(),
+                "evidence": decision.evidence,
             }
         )
     return sections

@@ -52,14 +52,7 @@ def load_model(path: Path, folds: tuple[str, ...] | None = None) -> StoredModel:
     StorageError
         when a file is missing, not listed or damaged.
     """
-    files = _read_zip(path) if path.is_file() else _read_folder(path)
-    if SUMS not in files or "model.json" not in files:
-        raise UsageError(
-            "this is no model",
-            where=path,
-            expected=f"a folder or zip with model.json, plan.json, fold_*.safetensors and {SUMS}",
-        )
-    _verify(files, path)
+    files = _read_verified(path)
     plan = Plan.parse(_json(files, "plan.json", path), where=path / "plan.json")
     card = ModelCard.parse(_json(files, "model.json", path), where=path / "model.json")
     if card.structures != plan.values.heads.structures:
@@ -82,6 +75,23 @@ def load_model(path: Path, folds: tuple[str, ...] | None = None) -> StoredModel:
         )
     weights = {fold: decode_arrays(files[available[fold]], where=path / available[fold])[0] for fold in wanted}
     return StoredModel(plan, card, weights, hashlib.sha256(files[SUMS]).hexdigest())
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of a model folder or its zip, verified like the whole model; the weights are not decoded."""
+    return Plan.parse(_json(_read_verified(path), "plan.json", path), where=path / "plan.json")
+
+
+def _read_verified(path: Path) -> dict[str, bytes]:
+    files = _read_zip(path) if path.is_file() else _read_folder(path)
+    if SUMS not in files or "model.json" not in files:
+        raise UsageError(
+            "this is no model",
+            where=path,
+            expected=f"a folder or zip with model.json, plan.json, fold_*.safetensors and {SUMS}",
+        )
+    _verify(files, path)
+    return files
 
 
 def _verify(files: dict[str, bytes], path: Path) -> None:
