@@ -64,7 +64,8 @@ def normalisation(context: Context) -> Advice:
         "the next device; half a per cent is clipped at either end."
     )
     inputs = {"mean_cv": i.mean_cv, "sd_cv": i.sd_cv}
-    return Advice({"preparation.clip_percentiles": Choice((0.5, 99.5), because, inputs)})
+    others = (((0.0, 100.0), "No clipping: text, markers and dead pixels would stretch the scale."),)
+    return Advice({"preparation.clip_percentiles": Choice((0.5, 99.5), because, inputs, others)})
 
 
 def field_mask(context: Context) -> Advice:
@@ -82,14 +83,16 @@ def field_mask(context: Context) -> Advice:
         because = (
             f"{percent(outside, 1)} of the annotated pixels lie outside the field that was found, so it is not trusted."
         )
-        return Advice({"preparation.field_mask": Choice(False, because, inputs)})
+        other = (True, "A mask would set these annotated pixels to 0.")
+        return Advice({"preparation.field_mask": Choice(False, because, inputs, (other,))})
     masked = f < 0.95
     because = (
         f"In a tenth of the frames at most {percent(f)} of the pixels are exposed (limit 95 %)."
         if masked
         else f"In nine tenths of the frames at least {percent(f)} of the pixels are exposed (limit 95 %)."
     )
-    return Advice({"preparation.field_mask": Choice(masked, because, inputs)})
+    why = "Dead pixels would shift mean and contrast." if masked else "There is next to nothing to mask out."
+    return Advice({"preparation.field_mask": Choice(masked, because, inputs, ((not masked, why),))})
 
 
 def network_name(context: Context) -> Advice:
@@ -108,7 +111,12 @@ def network_name(context: Context) -> Advice:
         if name == "light"
         else f"Training runs on {device}, which can afford nnU-Net's plain U-Net."
     )
-    return Advice({"network.name": Choice(name, because, {"device": device})})
+    others = {
+        "light": "One convolution per level and a start at half resolution save time that a GPU does not lack.",
+        "unet": "Two convolutions per level at full resolution leave a CPU too few steps.",
+    }
+    rest = tuple((other, why) for other, why in others.items() if other != name)
+    return Advice({"network.name": Choice(name, because, {"device": device}, rest)})
 
 
 def working_size(context: Context) -> Advice:
@@ -129,9 +137,12 @@ def working_size(context: Context) -> Advice:
     if thinnest is not None:
         because = f"{thinnest} is {width:.1f} px wide (10th percentile) at {side} px: " + because
     wanted = min(4096, max(16, round(scale * side)))
-    chosen, note = _affordable(context, wanted, width)
+    chosen, note, others = _affordable(context, wanted, width)
+    if side not in (wanted, chosen):
+        larger = "Native size: more pixels, yet nothing that is too thin to be seen without them."
+        others.append((side, larger if side > wanted else f"Native size: {thinnest} would be below 2 px."))
     inputs = {"long_side_px": side, "thinnest": thinnest, "width10_px": width and round(width, 2)}
-    return Advice({"preparation.working_long_side_px": Choice(chosen, because + note, inputs)})
+    return Advice({"preparation.working_long_side_px": Choice(chosen, because + note, inputs, others)})
 
 
 def ideal_scale(side_px: int, thin_width_px: float | None) -> tuple[float, str]:
@@ -159,25 +170,34 @@ def _thinnest(thin: dict[str, Traits], scale: float) -> tuple[str | None, float 
     return name, max(thin[name].width10_px / scale, 1.0)
 
 
-def _affordable(context: Context, wanted_px: int, thin_width_px: float | None) -> tuple[int, str]:
-    """The largest working side that leaves enough steps in the time there is, and a note when it is not the wanted."""
+def _affordable(
+    context: Context, wanted_px: int, thin_width_px: float | None
+) -> tuple[int, str, list[tuple[int, str]]]:
+    """The largest working side that leaves enough steps in the time there is, a note when it is not the wanted one, and
+    the sides that were tried or left untried.
+    """
     side = context.fingerprint.reference_long_side_px
     least = LEAST_SIDE_PX if thin_width_px is None else max(LEAST_SIDE_PX, math.ceil(2 / thin_width_px * side))
     least = -(-least // PADDED_TO_PX) * PADDED_TO_PX
     if not context.meter or least >= wanted_px:
-        return wanted_px, ""
+        return wanted_px, "", []
     middle = round((wanted_px + least) / 2 / PADDED_TO_PX) * PADDED_TO_PX
     candidates = sorted({wanted_px, middle, least}, reverse=True)
+    others: list[tuple[int, str]] = []
     for candidate in candidates:
         steps = _steps(context, candidate)
         if steps is None or steps >= LEAST_ITERATIONS or candidate == candidates[-1]:
             break
+        others.append((candidate, f"The time allows {steps} steps of it, fewer than {LEAST_ITERATIONS}."))
+    left = [side for side in candidates if side < candidate]
+    others += [(side, f"Not needed: {candidate} px leaves enough steps.") for side in left]
     if candidate == wanted_px:
-        return wanted_px, ""
-    return candidate, (
+        return wanted_px, "", others
+    note = (
         f" At {wanted_px} px the time would allow fewer than {LEAST_ITERATIONS} steps, so "
         f"{candidate} px ({steps} steps)."
     )
+    return candidate, note, others
 
 
 def _steps(context: Context, long_side_px: int) -> int | None:

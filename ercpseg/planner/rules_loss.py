@@ -35,7 +35,12 @@ def base_loss(context: Context) -> Advice:
         {
             "loss.head_weight": Choice(weight, f"Structures 1, parents {PARENT_WEIGHT}.", {"heads": list(heads)}),
             "loss.dice_weight": Choice(dice, "Dice for every head that is ever shown." + note, {"never_shown": unseen}),
-            "loss.focal_weight": Choice(dict.fromkeys(heads, 1.0), "Focal for every head.", {}),
+            "loss.focal_weight": Choice(
+                dict.fromkeys(heads, 1.0),
+                "Focal for every head.",
+                {},
+                ((dict.fromkeys(heads, 0.0), "Dice alone: single terms were less robust than compounds."),),
+            ),
         }
     )
 
@@ -52,16 +57,26 @@ def focal(context: Context) -> Advice:
     """
     dice = context["loss.dice_weight"]
     alpha, gamma, inputs = {}, {}, {}
+    alone: dict[str, float] = {}
+    equal: dict[str, float] = {}
     for head in (*context["heads.structures"], *context["heads.parents"]):
         member, traits = _decisive(context.traits, head)
         alpha[head], gamma[head] = focal_law(traits, with_dice=dice.get(head, 1.0) > 0)
+        alone[head], equal[head] = focal_law(traits, with_dice=False)[0], 1.0
         inputs[head] = {"p": traits.foreground_frac, "families": list(traits.families), "decided_by": member}
+    alphas = (
+        (alone, "The law without its root is for a focal term that stands alone; Dice balances too."),
+        (equal, "Plain cross-entropy drowns what covers few pixels in background."),
+    )
+    gammas = ((dict.fromkeys(alpha, 0.0), "Without focusing, easy background makes most of the loss."),)
     numbers = ", ".join(f"{h} {alpha[h]:g}" for h in alpha)
     powers = ", ".join(f"{h} {gamma[h]:g}" for h in gamma)
     return Advice(
         {
-            "loss.focal_alpha": Choice(alpha, f"√(0.1·(1 − p)/p) beside Dice; large structures 1: {numbers}.", inputs),
-            "loss.focal_gamma": Choice(gamma, f"Large 0, p < 0.2 % 2.5, else 2: {powers}.", inputs),
+            "loss.focal_alpha": Choice(
+                alpha, f"√(0.1·(1 − p)/p) beside Dice; large structures 1: {numbers}.", inputs, alphas
+            ),
+            "loss.focal_gamma": Choice(gamma, f"Large 0, p < 0.2 % 2.5, else 2: {powers}.", inputs, gammas),
         }
     )
 
@@ -106,13 +121,19 @@ def output_levels(context: Context) -> Advice:
         else "Nothing thin or tiny, so every level counts."
     )
     inputs = {"narrowest": narrow, "width_px": width and round(width, 2), "auxiliary": count}
+    halving = tuple(0.5**k for k in range(count + 1))
+    levels = (
+        (halving, f"Every level, as nnU-Net does: a level that cannot show {narrow} would learn that it is absent."),
+    )
+    nearest = (((), "Nearest-neighbour targets drop 25 % of a 3-px wire at a quarter and 62 % at an eighth."),)
     return Advice(
         {
-            "loss.level_weights": Choice(weights, because, inputs),
+            "loss.level_weights": Choice(weights, because, inputs, levels),
             "loss.max_pooled": Choice(
                 pooled,
                 f"Thin or tiny: {', '.join(pooled)}." if pooled else "No head is thin or tiny.",
                 {h: list(t.families) for h, t in families.items()},
+                nearest,
             ),
         }
     )
@@ -133,10 +154,17 @@ def oversampling(context: Context) -> Advice:
     value = 0.67 if smallest < 0.001 else 0.5 if smallest < 0.01 else 0.33
     share = dict.fromkeys(context.fingerprint.structures, 0.0) | draw_shares(shown)
     inputs = {"smallest_p": smallest, "smallest": name}
+    limits = {0.33: "at least 1 %", 0.5: "0.1 % to 1 %", 0.67: "below 0.1 %"}
+    others = [(step, f"For a smallest share of {limit}.") for step, limit in limits.items()]
+    even = ({n: 1 / len(shown) if n in shown else 0.0 for n in share}, "Alike: what is small needs more of the draws.")
     return Advice(
         {
-            "sampling.oversample_frac": Choice(value, f"{name} covers {percent(smallest, 2)} of the field.", inputs),
-            "sampling.structure_share": Choice(share, "In proportion to 1/√p, each at least 15 %.", {"p": shown}),
+            "sampling.oversample_frac": Choice(
+                value, f"{name} covers {percent(smallest, 2)} of the field.", inputs, others
+            ),
+            "sampling.structure_share": Choice(
+                share, "In proportion to 1/√p, each at least 15 %.", {"p": shown}, [even] if len(shown) > 1 else []
+            ),
         }
     )
 

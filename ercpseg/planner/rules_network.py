@@ -53,6 +53,7 @@ def heads(context: Context) -> Advice:
                 parents,
                 "All members are present in the dataset." if parents else "No parent has all its members here.",
                 {"structures": list(names)},
+                (((), "No parents: what a wire or a stone always comes with would guide nothing."),),
             ),
         }
     )
@@ -71,7 +72,9 @@ def features(context: Context) -> Advice:
     edge = min(_frame_or_tile(context, working))
     value = features_for(name, edge)
     because = f"{name}: {len(value)} levels for an edge of {edge} px."
-    return Advice({"network.features": Choice(value, because, {"network": name, "edge_px": edge})})
+    shallow, floor = value[:-1], edge // 2 ** (len(value) - 1)
+    others = ((shallow, f"One level fewer: the deepest map would see less of the frame than it could at {floor} px."),)
+    return Advice({"network.features": Choice(value, because, {"network": name, "edge_px": edge}, others)})
 
 
 def patch(context: Context) -> Advice:
@@ -109,10 +112,20 @@ def patch(context: Context) -> Advice:
     because = "The pinned patch is the tile too." if "patch.size_px" in context.pins else tiles
     fits = f"{frames}, a tile {tile[0]} × {tile[1]} px."
     sizes = {"largest_working_frame_px": list(working), "tile_px": list(tile)}
+    half = training_patch(frame, multiple, crops=True)
+    patch_others = [(whole_patch, "A whole frame shows small structures less often per second of training.")]
+    if not windows:
+        patch_others = [
+            (half, "Windows: a whole frame also shows where a wire comes from, and nothing speaks for less.")
+        ]
+    tile_others = [(half, "Tiles: they would have to be blended, and a frame fits without.")]
+    if frame != working:
+        cannot = f"One tile for a whole frame: it is above {WHOLE_FRAME_PX} px, or two do not fit the memory."
+        tile_others = [(round_up(working, multiple), cannot)]
     return Advice(
         {
-            "patch.size_px": Choice(size, patches, {**inputs, "thin_or_tiny": small}),
-            "patch.tile_px": Choice(said_tile, because, inputs),
+            "patch.size_px": Choice(size, patches, {**inputs, "thin_or_tiny": small}, patch_others),
+            "patch.tile_px": Choice(said_tile, because, inputs, tile_others),
             "patch.whole_frame": Choice(whole, fits, sizes),
         }
     )
@@ -137,7 +150,9 @@ def deep_supervision(context: Context) -> Advice:
         else f"Nothing thin or tiny, so all {limit} lower outputs learn."
     )
     inputs = {"narrowest": narrow, "width_px": width and round(width, 2), "network": name}
-    return Advice({"network.deep_supervision": Choice(allowed, because, inputs)})
+    others = [(k, f"{narrow} would keep less than 1 px at the lowest output.") for k in range(allowed + 1, limit + 1)]
+    others += [(0, "Without lower outputs the deep levels learn later.")]
+    return Advice({"network.deep_supervision": Choice(allowed, because, inputs, others)})
 
 
 def batch(context: Context) -> Advice:
@@ -172,15 +187,23 @@ def batch(context: Context) -> Advice:
     least = CROP_BATCH if device == "cpu" and size != tuple(context["patch.tile_px"]) else 2
     value = min(MAX_BATCH[device], max(least, start, needed))
     steps = context.meter.iterations(network, size, value, head_count, budget=context.budget)
+    tried: list[tuple[int, str]] = []
     while value > least:
         slow = device == "cpu" and steps is not None and steps < ENOUGH_ITERATIONS
-        if context.meter.fits(network, size, value, head_count, budget=context.budget) and not slow:
+        fits = context.meter.fits(network, size, value, head_count, budget=context.budget)
+        if fits and not slow:
             break
+        slower = f"The time allows {steps} steps of it, fewer than {ENOUGH_ITERATIONS}."
+        tried.append((value, slower if fits else "It does not fit the memory."))
         value = max(least, value // 2)
         steps = context.meter.iterations(network, size, value, head_count, budget=context.budget)
     because = f"{value} patches of {size[0]} × {size[1]} px" + (f"; the time allows {steps} steps" if steps else "")
     because += f"; {needed} would show {rarest} in 95 % of the batches." if rarest else "."
-    return Advice({"patch.batch_size": Choice(value, because, inputs)})
+    if needed > value and needed not in dict(tried):
+        tried.append(
+            (needed, f"It would show {rarest} in 95 % of the batches, but is more than {device} is planned for.")
+        )
+    return Advice({"patch.batch_size": Choice(value, because, inputs, tried)})
 
 
 def narrowest(context: Context) -> tuple[str | None, float | None]:

@@ -22,7 +22,8 @@ def threshold(context: Context) -> Advice:
     Source: CATMIL 2026; Gherardini 2020 used 0.01, which is not to be copied untested [E2]
     """
     value = dict.fromkeys(context["heads.structures"], 0.5)
-    return Advice({"postprocess.threshold": Choice(value, "Untuned: 0.5 for every structure.", {})})
+    low = (dict.fromkeys(value, 0.01), "Gherardini 2020: it draws every doubt, and nothing here has tested it.")
+    return Advice({"postprocess.threshold": Choice(value, "Untuned: 0.5 for every structure.", {}, (low,))})
 
 
 def steps(context: Context) -> Advice:
@@ -51,7 +52,16 @@ def steps(context: Context) -> Advice:
     if "endoscope" in value and traits["endoscope"].shown:
         opening, closing = scope_kernels(traits["endoscope"].width50_px)
         inputs["endoscope"] |= {"candidate_opening_px": opening, "candidate_closing_px": closing}
-    return Advice({"postprocess.steps": Choice(value, f"Conservative and untuned: {named}.", inputs)})
+    none: dict[str, list[Step]] = {name: [] for name in value}
+    largest = {name: [_step("keep_largest")] for name in value}
+    others = [
+        (none, "No steps: specks far smaller than anything annotated would count as found."),
+        (largest, "nnU-Net's rule: it would delete all stones but one, and what a gap parts from a wire."),
+    ]
+    if "endoscope" in value and traits["endoscope"].shown:
+        opened = value | {"endoscope": [_step("open_close", opening_px=opening, closing_px=closing)]}
+        others.append((opened, "The closing is wider than the shaft and may glue a loop; a candidate for tuning."))
+    return Advice({"postprocess.steps": Choice(value, f"Conservative and untuned: {named}.", inputs, others)})
 
 
 def scope_kernels(width_px: float) -> tuple[int, int]:
