@@ -108,6 +108,10 @@ class Fingerprint(Document):
         description="what told groups apart: patient, study, series, near-duplicates or frame; several where frames differ"
     )
     groups: int | None = Field(None, description="groups that no fold may tear apart; null: as many as patients")
+    inner_groups: int = Field(
+        0, description="groups by study, series and looks alone, for data of one patient; 0: not counted"
+    )
+    inner_grouped_by: str = Field("frame", description="what told these apart")
     near_duplicates: int = Field(
         0, description="how often two groups became one because a frame of each looks almost the same"
     )

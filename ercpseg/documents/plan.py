@@ -129,7 +129,7 @@ class FoldValues(Part):
 
     count: int = Field(ge=1)
     grouped_by: str
-    method: Literal["grouped", "frame-wise", "published"]
+    method: Literal["grouped", "within-patient", "frame-wise", "published"]
 
 
 class PlanValues(Part):

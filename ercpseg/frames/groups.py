@@ -17,6 +17,8 @@ from ercpseg.frames.likeness import find_alike
 
 KINDS = ("patient", "study", "series")
 """What is known of a frame, best first."""
+INNER = ("study", "series")
+"""What still tells frames of one patient apart."""
 PLURALS = {"study": "studies", "series": "series"}
 BY_LOOKS, BY_FRAME = "near-duplicates", "frame"
 NAMES = "begin file names with the patient and a _, or write a descriptor"
@@ -44,7 +46,7 @@ class Groups:
         return len(set(self.of.values()))
 
 
-def group_frames(records: Sequence[FrameRecord], *, by_looks: bool = True) -> Groups:
+def group_frames(records: Sequence[FrameRecord], *, by_looks: bool = True, kinds: Sequence[str] = KINDS) -> Groups:
     """Group the used frames of an import report; the order of the records changes nothing.
 
     Parameters
@@ -53,6 +55,8 @@ def group_frames(records: Sequence[FrameRecord], *, by_looks: bool = True) -> Gr
         rows with keys and looks; only ``used`` ones count. Keys of studies and series must differ between patients.
     by_looks
         whether near-duplicates belong together too.
+    kinds
+        what may join frames, of :data:`KINDS`; without the patient these are the groups within one.
 
     Raises
     ------
@@ -64,7 +68,7 @@ def group_frames(records: Sequence[FrameRecord], *, by_looks: bool = True) -> Gr
     if len(set(names)) != len(names):
         raise DataError("a frame occurs twice among the records", todo="run plan-and-preprocess again")
     joined = _Joined(len(used))
-    known = {kind: joined.by_key(getattr(r, kind) for r in used) for kind in KINDS}
+    known = {kind: joined.by_key(getattr(r, kind) for r in used) if kind in kinds else 0 for kind in KINDS}
     before = joined.numbers()
     pairs = find_alike([r.look or "" for r in used], before) if by_looks else []
     for i, j in pairs:
@@ -72,10 +76,10 @@ def group_frames(records: Sequence[FrameRecord], *, by_looks: bool = True) -> Gr
     after = joined.numbers()
     return Groups(
         of=dict(zip(names, after, strict=True)),
-        grouped_by=_grouped_by(used, known, pairs),
+        grouped_by=_grouped_by(used, known, pairs, kinds),
         known=known,
         alike=tuple((names[i], names[j]) for i, j in pairs),
-        warnings=tuple(_warnings(used, known, pairs, before, after)),
+        warnings=tuple(_warnings(used, known, pairs, before, after)) if tuple(kinds) == KINDS else (),
     )
 
 
@@ -108,9 +112,9 @@ class _Joined:
         return [number.setdefault(self.root(i), len(number)) for i in range(len(self.parent))]
 
 
-def _level(record: FrameRecord) -> str:
-    """The best of :data:`KINDS` that is known of a frame, else :data:`BY_FRAME`."""
-    return next((kind for kind in KINDS if getattr(record, kind)), BY_FRAME)
+def _level(record: FrameRecord, kinds: Sequence[str] = KINDS) -> str:
+    """The best of ``kinds`` that is known of a frame, else :data:`BY_FRAME`."""
+    return next((kind for kind in kinds if getattr(record, kind)), BY_FRAME)
 
 
 def _one_frame_each(used: Sequence[FrameRecord], known: Mapping[str, int]) -> bool:
@@ -118,12 +122,14 @@ def _one_frame_each(used: Sequence[FrameRecord], known: Mapping[str, int]) -> bo
     return len(used) > 1 and known["patient"] == len(used)
 
 
-def _grouped_by(used: Sequence[FrameRecord], known: Mapping[str, int], pairs: Sequence[tuple[int, int]]) -> str:
+def _grouped_by(
+    used: Sequence[FrameRecord], known: Mapping[str, int], pairs: Sequence[tuple[int, int]], kinds: Sequence[str]
+) -> str:
     if _one_frame_each(used, known):
         return BY_LOOKS if pairs else "patient"
-    levels = {_level(record) for record in used}
+    levels = {_level(record, kinds) for record in used}
     paired = {i for pair in pairs for i in pair}
-    if any(_level(used[i]) == BY_FRAME for i in paired):
+    if any(_level(used[i], kinds) == BY_FRAME for i in paired):
         levels = levels - {BY_FRAME} | {BY_LOOKS}
     return ", ".join(kind for kind in (*KINDS, BY_LOOKS, BY_FRAME) if kind in levels)
 

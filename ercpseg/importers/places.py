@@ -53,8 +53,6 @@ def has_suffix(found: Found, *suffixes: str) -> bool:
 def own_stem(found: Found, spec: AnnotationSpec) -> str | None:
     """The file's stem without ``spec.suffix``, which is what its frame is called; None when it lacks that suffix."""
     stem = found.stem
-    if has_suffix(found, ".nii.gz"):
-        stem = stem[: -len(".nii")]
     if not stem.endswith(spec.suffix) or len(stem) == len(spec.suffix):
         return None
     return stem.removesuffix(spec.suffix)

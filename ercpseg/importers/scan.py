@@ -97,8 +97,9 @@ class Found:
 
     @property
     def stem(self) -> str:
-        """File name without its last suffix."""
-        return Path(self.source).stem
+        """File name without its last suffix, or the double one of packed NIfTI."""
+        stem = Path(self.source).stem
+        return stem[: -len(".nii")] if self.source.lower().endswith(".nii.gz") and len(stem) > len(".nii") else stem
 
 
 def natural_key(text: str) -> str:

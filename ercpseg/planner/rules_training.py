@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ercpseg.documents.plan import NetworkValues, Size
 from ercpseg.planner.budget import RESERVE_FRAC
 from ercpseg.planner.rule import Advice, Choice, Context, percent
@@ -34,13 +36,19 @@ def affine(context: Context) -> Advice:
         if sided
         else "No structure's name tells of a side, so left-right mirroring is allowed; up-down never is."
     )
+    mirrors: list[tuple[tuple[int, ...], str]] = [((0, 1), "Up-down mirroring: no patient lies that way.")]
+    if sided:
+        mirrors.append(((1,), "Left-right mirroring would show anatomy that does not occur."))
+    else:
+        mirrors.append(((), "Without mirroring there would be half as many frames to learn from."))
+    turn = ((180.0, "nnU-Net's ±180° is for data without an orientation."),)
     ranges = "Patients lie alike; moderate range around what the C-arm and the patient vary."
     return Advice(
         {
-            "augmentation.rotation_deg": Choice(15.0, ranges + " ±(10° + spread), spread taken as 5°.", {}),
+            "augmentation.rotation_deg": Choice(15.0, ranges + " ±(10° + spread), spread taken as 5°.", {}, turn),
             "augmentation.scale": Choice((0.7, 1.4), "Magnification of image intensifiers; nnU-Net's range.", {}),
             "augmentation.shift_frac": Choice(0.16, ranges, {}),
-            "augmentation.mirror_axes": Choice(mirror, because, {"sided": sided}),
+            "augmentation.mirror_axes": Choice(mirror, because, {"sided": sided}, mirrors),
         }
     )
 
@@ -65,7 +73,9 @@ def intensity(context: Context) -> Advice:
             "augmentation.noise_sd": Choice(
                 noise_sd, f"Twice the median noise of {noise:.3f} sd, within 0.02 to 0.3.", {"noise_sd_p50": noise}
             ),
-            "augmentation.blur_sd_px": Choice(blur, blur_because, {"narrowest": narrow}),
+            "augmentation.blur_sd_px": Choice(
+                blur, blur_because, {"narrowest": narrow}, [(1.0, f"It would blur {narrow} away.")]
+            ),
             "augmentation.brightness": Choice((0.75, 1.25), common, {}),
             "augmentation.contrast": Choice((0.75, 1.25), common, {}),
             "augmentation.gamma": Choice((0.7, 1.5), common, {}),
@@ -110,10 +120,13 @@ def schedule(context: Context) -> Advice:
     per_epoch = max(1, min(per_epoch, total // 5))
     epochs = max(1, total // per_epoch)
     inputs = {"seconds_per_iteration": seconds, "time_budget_s": budget.seconds, "frames": context.fingerprint.frames}
+    full = max(1, wanted // per_epoch)
+    shorter = [(full, "The default length; the time that there is does not allow it.")] if full > epochs else []
+    longer = [(full, "The default length; the time that there is allows more.")] if full < epochs else []
     default = " (default for a CPU)" if cpu and budget.time_budget_s is None else ""
     return Advice(
         {
-            "schedule.epochs": Choice(epochs, because, inputs),
+            "schedule.epochs": Choice(epochs, because, inputs, shorter + longer),
             "schedule.iterations_per_epoch": Choice(per_epoch, f"{epochs} epochs; each is judged and logged.", inputs),
             "schedule.validation_iterations": Choice(
                 5 if cpu else 50, "Enough to see a trend; the scores come from whole frames at the end.", {}
@@ -143,7 +156,10 @@ def optimiser(context: Context) -> Advice:
     """
     total = context["schedule.epochs"] * context["schedule.iterations_per_epoch"]
     inputs = {"iterations": total, "network": context["network.name"]}
+    others: dict[str, list[tuple[Any, str]]] = {}
     if total >= LONG_SCHEDULE:
+        others["name"] = [("adamw", f"It leads in short schedules, below {LONG_SCHEDULE} iterations.")]
+        others["schedule"] = [("cosine", "It goes with AdamW in short schedules.")]
         because = f"{total} iterations are a long schedule (from {LONG_SCHEDULE} on)."
         values = {
             "name": "sgd",
@@ -155,6 +171,8 @@ def optimiser(context: Context) -> Advice:
         }
     else:
         because = f"{total} iterations are a short schedule (below {LONG_SCHEDULE})."
+        others["name"] = [("sgd", f"It overtakes only in long schedules, from {LONG_SCHEDULE} iterations on.")]
+        others["schedule"] = [("poly", "It goes with SGD in long schedules.")]
         rate = 0.001 if context["network.name"] == "unet" else 0.002
         values = {
             "name": "adamw",
@@ -164,7 +182,9 @@ def optimiser(context: Context) -> Advice:
             "schedule": "cosine",
             "warmup_frac": 0.05,
         }
-    return Advice({f"optimiser.{key}": Choice(value, because, inputs) for key, value in values.items()})
+    return Advice(
+        {f"optimiser.{key}": Choice(value, because, inputs, others.get(key, ())) for key, value in values.items()}
+    )
 
 
 def folds(context: Context) -> Advice:
@@ -175,8 +195,9 @@ def folds(context: Context) -> Advice:
     a frame); the number of frames; whether the data come with a validation part.
     Because: frames of one patient resemble each other, so a score is honest only if a patient is on one side of the
     split. Near-duplicates stay together whatever their names say. Five folds from 25 groups on; below that up to ten,
-    so that each leaves out few patients. With one or two groups that is impossible, and single frames are split. A
-    published validation part is taken as it is, as the only fold, because figures are compared on it.
+    so that each leaves out few patients. Where only one patient is told apart, its studies, series and near-duplicates
+    still stay together; single frames are split only where nothing tells them apart. A published validation part is
+    taken as it is, as the only fold, because figures are compared on it.
     Source: Pishro 2026 (patients apart); the leak in Martin 2022 and Gherardini 2020 (S1) shows what happens else;
     near-duplicates measured on MIQR-CC, 436 patients [E1]
     """
@@ -184,8 +205,10 @@ def folds(context: Context) -> Advice:
     groups = f.patients if f.groups is None else f.groups
     told_apart = 0 if f.grouped_by == "frame" else groups
     validation = f.parts.get("val", 0)
+    inner = f.inner_groups if groups == 1 and f.inner_grouped_by != "frame" else 0
     inputs = {
         "groups": groups,
+        "inner_groups": f.inner_groups,
         "patients": f.patients,
         "studies": f.studies,
         "series": f.series,
@@ -194,9 +217,9 @@ def folds(context: Context) -> Advice:
         "validation_frames": validation,
         "grouped_by": f.grouped_by,
     }
-    ours = "grouped" if told_apart >= 3 else "frame-wise"
+    ours = "grouped" if told_apart >= 2 else "within-patient" if inner >= 2 else "frame-wise"
     method = context.pinned("folds.method", "published" if validation else ours)
-    by = "frame" if method == "frame-wise" else f.grouped_by
+    by = {"frame-wise": "frame", "within-patient": f.inner_grouped_by}.get(method, f.grouped_by)
     warnings: tuple[str, ...] = ()
     if method == "published":
         count = 1
@@ -206,21 +229,56 @@ def folds(context: Context) -> Advice:
     elif method == "grouped":
         count = 5 if groups >= 25 else max(1, min(10, groups))
         because = f"{groups} groups by {by} ({'25 or more' if groups >= 25 else 'fewer than 25'})."
+        if groups == 2:
+            warnings = ("Only 2 patients are told apart: every fold trains on one of them (R30).",)
+    elif method == "within-patient":
+        count = max(1, min(5, inner))
+        because = f"Only one patient is told apart; {inner} groups by {by} stay together."
+        warnings = (_within(inner, by, f.studies),)
     else:
         count = max(1, min(5, f.frames))
         because = f"Only {told_apart} patient(s) are told apart in {f.frames} frames."
         warnings = (_frame_wise(told_apart, f.studies),)
     choices = {"count": count, "method": method, "grouped_by": by}
-    return Advice({f"folds.{key}": Choice(value, because, inputs) for key, value in choices.items()}, warnings)
+    others = {"method": _other_methods(method, told_apart, validation)}
+    return Advice(
+        {f"folds.{key}": Choice(value, because, inputs, others.get(key, ())) for key, value in choices.items()},
+        warnings,
+    )
+
+
+def _other_methods(method: str, told_apart: int, validation: int) -> list[tuple[str, str]]:
+    """The ways to make folds that were not taken."""
+    why = {
+        "published": "It would be the only fold." if validation else "The data name no frames for validation.",
+        "grouped": "Figures are compared on the published part."
+        if told_apart >= 2
+        else f"{told_apart} groups are told apart; two are needed.",
+        "frame-wise": "Frames that resemble each other would be on both sides, and the scores too good.",
+    }
+    return [(other, reason) for other, reason in why.items() if other != method]
+
+
+def _within(inner: int, by: str, studies: int) -> str:
+    return (
+        f"FOLDS WITHIN ONE PATIENT: only one patient is told apart, so folds are made of {inner} groups by {by}; frames of "
+        "this patient are on both sides and the scores will be TOO GOOD for a new one. Begin file names with the patient "
+        "and a _ (R30)." + _several(studies)
+    )
 
 
 def _frame_wise(told_apart: int, studies: int) -> str:
-    several = (
-        f" {studies} studies are told apart: if they are of different patients under one name, a descriptor with "
-        "patient: {by: unknown} groups by study."
-    )
     return (
         f"FOLDS ARE SPLIT BY FRAME: only {told_apart} patient(s) are told apart, so frames of one patient are on both "
-        "sides and the scores will be TOO GOOD. Begin file names with the patient and a _ (R30)."
-        + (several if studies >= 3 else "")
+        "sides and the scores will be TOO GOOD. Begin file names with the patient and a _ (R30)." + _several(studies)
+    )
+
+
+def _several(studies: int) -> str:
+    """What to do where one name stands for several patients."""
+    if studies < 3:
+        return ""
+    return (
+        f" {studies} studies are told apart: if they are of different patients under one name, a descriptor with "
+        "patient: {by: unknown} groups by study."
     )

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.documents.plan import FoldValues
 from ercpseg.errors import DataError
-from ercpseg.frames.groups import Groups, group_frames
+from ercpseg.frames.groups import INNER, Groups, group_frames
 
-FRAME_WISE, PUBLISHED = "frame-wise", "published"
+FRAME_WISE, PUBLISHED, WITHIN = "frame-wise", "published", "within-patient"
 
 Fold = dict[str, list[str]]
 """``{"train": frames, "val": frames}``"""
@@ -35,7 +35,8 @@ def make_splits(
 
     By ``values.method``: ``grouped`` deals groups (patients, or what else hangs together, see
     :func:`ercpseg.frames.groups.group_frames`) one by one, those that weigh most first, each to the fold that then is
-    least uneven in frames and in frames per structure, so that every frame is held out once. ``frame-wise`` deals
+    least uneven in frames and in frames per structure, so that every frame is held out once. ``within-patient`` does the
+    same with studies, series and near-duplicates, for data in which only one patient is told apart. ``frame-wise`` deals
     single frames. ``published`` makes one fold of the records whose ``split`` is ``train`` and ``val``. With a count of
     one, other methods hold nothing out: all frames are in both lists.
 
@@ -66,7 +67,7 @@ def make_splits(
     elif values.count == 1:
         folds = [{"train": sorted(groups.of), "val": sorted(groups.of)}]
     else:
-        folds = _dealt(groups, values, presence, seed)
+        folds = _dealt(_inner(groups, ours) if values.method == WITHIN else groups, values, presence, seed)
     splits = Splits(tuple(folds), tuple(test), values.method, values.grouped_by, groups.warnings)
     return _checked(splits, used, whole)
 
@@ -91,11 +92,20 @@ def _checked(splits: Splits, used: Sequence[FrameRecord], whole: Groups) -> Spli
     _check_frames(splits, used)
     ours, groups = _ours(used, whole)
     known = group_frames(used, by_looks=False)
+    if splits.method == WITHIN:  # the patient is on both sides, and it was said
+        inner = group_frames(ours, kinds=INNER)
+        for number, fold in enumerate(splits.folds if len(splits.folds) > 1 else ()):
+            both = _on_both(inner, fold["train"], fold["val"])
+            _refuse(
+                both, "in training and in validation", f"fold {number}", "studies, series or groups of near-duplicates"
+            )
     frames = [record.frame for record in ours]
     _refuse(_on_both(known, frames, splits.test), "in training or validation and in the test", "test")
     leaks = {"TRAINING OR VALIDATION AND IN THE TEST": _on_both(whole, frames, splits.test)}
     published = splits.method == PUBLISHED
-    if published or (splits.method != FRAME_WISE and len(splits.folds) > 1):  # else nothing is meant to be apart
+    if published or (
+        splits.method not in (FRAME_WISE, WITHIN) and len(splits.folds) > 1
+    ):  # else nothing is meant to be apart
         for number, fold in enumerate(splits.folds):
             _refuse(_on_both(known, fold["train"], fold["val"]), "in training and in validation", f"fold {number}")
             alike = _on_both(groups, fold["train"], fold["val"])
@@ -128,6 +138,11 @@ def _ours(used: Sequence[FrameRecord], whole: Groups) -> tuple[list[FrameRecord]
     if not ours:
         raise DataError(f"all {len(used)} frames are kept for the test", expected="frames to train on")
     return ours, whole if len(ours) == len(used) else group_frames(ours)
+
+
+def _inner(groups: Groups, ours: Sequence[FrameRecord]) -> Groups:
+    """Groups within the one patient there is; where several are told apart, those must not be torn either."""
+    return group_frames(ours, kinds=INNER) if groups.count == 1 else groups
 
 
 def _check_complete(used: Sequence[FrameRecord]) -> None:

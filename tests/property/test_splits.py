@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.documents.plan import FoldValues
-from ercpseg.frames.groups import group_frames
+from ercpseg.frames.groups import INNER, group_frames
 from ercpseg.frames.likeness import ALIKE_BITS, distance
 from ercpseg.planner.hold_out import apply_hold_out
 from ercpseg.planner.splits import Splits, check_splits, make_splits
@@ -32,22 +32,25 @@ facts = st.fixed_dictionaries(
     }
 )
 many = st.lists(facts, min_size=1, max_size=30)
-METHODS = ("grouped", "frame-wise")
+METHODS = ("grouped", "within-patient", "frame-wise")
 
 
 def records_of(drawn: list[dict[str, Any]]) -> list[FrameRecord]:
     return [FrameRecord(frame=f"f{n:02d}", source="x", **fields) for n, fields in enumerate(drawn)]
 
 
-def hang_together(a: FrameRecord, b: FrameRecord, by_looks: bool = True) -> bool:
+ALL = ("patient", "study", "series")
+
+
+def hang_together(a: FrameRecord, b: FrameRecord, by_looks: bool = True, kinds: Any = ALL) -> bool:
     """Whether two frames may not be on two sides, pair by pair."""
-    known = any(getattr(a, kind) and getattr(a, kind) == getattr(b, kind) for kind in ("patient", "study", "series"))
+    known = any(getattr(a, kind) and getattr(a, kind) == getattr(b, kind) for kind in kinds)
     return known or bool(by_looks and a.look and b.look and distance(a.look, b.look) <= ALIKE_BITS)
 
 
-def on_both(records: list[FrameRecord], first: Any, second: Any, by_looks: bool = True) -> bool:
+def on_both(records: list[FrameRecord], first: Any, second: Any, by_looks: bool = True, kinds: Any = ALL) -> bool:
     frames = {r.frame: r for r in records}
-    return any(hang_together(frames[a], frames[b], by_looks) for a in first for b in second)
+    return any(hang_together(frames[a], frames[b], by_looks, kinds) for a in first for b in second)
 
 
 @settings(max_examples=150, deadline=None)
@@ -74,7 +77,8 @@ def test_folds_hold_every_frame_out_once_and_tear_nothing_apart(
 ) -> None:
     records = records_of(drawn)
     groups = group_frames(records)
-    count = min(count, groups.count)
+    inner = group_frames(records, kinds=INNER).count
+    count = min(count, inner if method == "within-patient" and groups.count == 1 else groups.count)
     if not count:
         return
     presence = {r.frame: random.sample(["aa", "bb"], random.randint(0, 2)) for r in records}
@@ -88,7 +92,9 @@ def test_folds_hold_every_frame_out_once_and_tear_nothing_apart(
         if count > 1:
             assert fold["train"] and fold["val"]
             assert sorted(fold["train"] + fold["val"]) == sorted(groups.of)
-            assert method == "frame-wise" or not on_both(records, fold["train"], fold["val"])
+            within = method == "within-patient" and groups.count == 1
+            kinds = ("study", "series") if within else ("patient", "study", "series")
+            assert method == "frame-wise" or not on_both(records, fold["train"], fold["val"], kinds=kinds)
 
 
 @settings(max_examples=150, deadline=None)

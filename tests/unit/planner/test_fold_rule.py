@@ -31,7 +31,13 @@ def folds_of(plan: Plan) -> tuple[int, str, str]:
         # Two of 26 patients are one by their looks: 25 groups, as many as five folds want.
         ({"patients": 26, "groups": 25, "near_duplicates": 1}, (5, "grouped", "patient")),
         ({"patients": 25, "groups": 24, "near_duplicates": 1}, (10, "grouped", "patient")),
-        ({"patients": 40, "groups": 2, "near_duplicates": 38}, (5, "frame-wise", "frame")),
+        ({"patients": 40, "groups": 2, "near_duplicates": 38}, (2, "grouped", "patient")),
+        (
+            {"patients": 1, "groups": 1, "inner_groups": 8, "inner_grouped_by": "series"},
+            (5, "within-patient", "series"),
+        ),
+        ({"patients": 1, "groups": 1, "inner_groups": 3, "inner_grouped_by": "study"}, (3, "within-patient", "study")),
+        ({"patients": 1, "groups": 1, "inner_groups": 90}, (5, "frame-wise", "frame")),
         ({"patients": 0, "studies": 8, "groups": 8, "grouped_by": "study"}, (8, "grouped", "study")),
         ({"patients": 0, "series": 60, "groups": 60, "grouped_by": "series"}, (5, "grouped", "series")),
         (
@@ -47,7 +53,7 @@ def folds_of(plan: Plan) -> tuple[int, str, str]:
 def test_what_is_kept_together_and_in_how_many_folds(facts: dict[str, Any], expected: tuple[int, str, str]) -> None:
     plan = plan_for(**facts)
     assert folds_of(plan) == expected
-    assert any("TOO GOOD" in warning for warning in plan.warnings) == (expected[1] == "frame-wise")
+    assert any("TOO GOOD" in warning for warning in plan.warnings) == (expected[1] in ("frame-wise", "within-patient"))
 
 
 def test_one_name_for_all_patients_is_suspected_where_there_are_studies() -> None:
@@ -72,6 +78,7 @@ def test_the_reason_holds_the_numbers() -> None:
     assert decision.because == "24 groups by patient (fewer than 25)."
     assert decision.inputs == {
         "groups": 24,
+        "inner_groups": 0,
         "patients": 26,
         "studies": 30,
         "series": 90,

@@ -305,3 +305,21 @@ def test_splits_that_do_not_fit_the_records(change: dict[str, Any], message: str
     assert check_splits(good, records) == good
     with pytest.raises(DataError, match=message):
         check_splits(replace(good, **change), records)
+
+
+def test_within_one_patient_series_and_near_duplicates_stay_together() -> None:
+    """Eight cines under one name: the patient is on both sides, which the rule says, but no cine is."""
+    records = [
+        FrameRecord(frame=f"c{c}_f{n}", source="x", status="used", patient="ANONYMOUS", study=f"s{c}", series=f"s{c}/1")
+        for c in range(8)
+        for n in range(5)
+    ]
+    values = FoldValues(count=4, grouped_by="study", method="within-patient")
+    splits = make_splits(records, values, {}, 0)
+    assert [len({frame.split("_")[0] for frame in fold["val"]}) for fold in splits.folds] == [2, 2, 2, 2]
+    for fold in splits.folds:
+        assert not {frame.split("_")[0] for frame in fold["val"]} & {frame.split("_")[0] for frame in fold["train"]}
+    torn = replace(splits, folds=(splits.folds[0] | {"train": [*splits.folds[0]["train"], "c0_f0"]}, *splits.folds[1:]))
+    if "c0_f0" in torn.folds[0]["val"]:
+        with pytest.raises(DataError):
+            check_splits(torn, records)
