@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks import cli, demo, importing, planning, real, windows
+from tests.benchmarks import cli, demo, importing, planning, real, realism, windows
 from tests.benchmarks.machine import machine
 
 BENCHMARKS = {
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "xca": real.xca,
     "cxr": real.cxr,
     "ercp-frames": real.ercp_frames,
+    "realism": realism.run_benchmark,
 }
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

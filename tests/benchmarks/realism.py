@@ -1,8 +1,9 @@
 """Statistics of real ERCP frames against synthetic ones, measured in the same way on pixels alone.
 
-``python -m tests.benchmarks.realism [--domain NAME] [--frames N] [--seed S]`` prints the table; the real frames are the
-round-field ones (512²) of ``ercp-frames`` below ``ERCPSEG_TEST_DATA``. The endoscope is found by a black top-hat, with
-no model, so that real frames need no annotation and both sides have the same bias.
+``python -m tests.benchmarks.realism [--domain NAME] [--frames N] [--seed S]`` prints a table; the real frames are those of
+``ercp-frames`` below ``ERCPSEG_TEST_DATA``: 60 round fields of 512² for all domains but ``portrait-spot``, for which they
+are the 8 spot films, at a third of their size and with devices dark. The endoscope is found by a black top-hat, with no
+model, so that real frames need no annotation and both sides have the same bias.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from ercpseg.storage.images import read_png
 BANDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.5)
 """Edges of the octave bands of the radial power spectrum, cycles per px."""
 CROP = 352
-"""Side of the square inside the round field that the spectrum is taken from."""
+"""Side of the square inside the round field that the spectrum is taken from; less where the frame is smaller."""
+SPOT_CROP = 200
+SPOT_SHRINK = 3
+"""Spot films are compared at a third of their size, where an endoscope is as wide as in the round field."""
+SPOT_DOMAIN = "portrait-spot"
 GREYS = ((16, 60), (60, 110), (110, 180), (180, 240))
 """Grey ranges in which the noise is measured."""
 BLOCK = 12
@@ -32,9 +37,10 @@ MIN_BLOCKS = 8
 MISSING = float("nan")
 
 
-def statistics(frame: np.ndarray) -> dict[str, float]:
-    """All statistics of one frame (y, x) uint8; NaN where one cannot be measured."""
-    field = find_field(frame)
+def statistics(frame: np.ndarray, field: np.ndarray | None = None) -> dict[str, float]:
+    """All statistics of one frame (y, x) uint8, devices dark; NaN where one cannot be measured."""
+    spot = frame.shape[0] != frame.shape[1]
+    field = find_field(frame) if field is None else field
     inner = ndimage.binary_erosion(field, iterations=6)
     grey = frame.astype(np.float32)
     values = grey[inner]
@@ -43,8 +49,9 @@ def statistics(frame: np.ndarray) -> dict[str, float]:
         result[f"grey p{p:02d}"] = float(np.percentile(values, p))
     result["saturated share (≥ 250)"] = float((values >= 250).mean())
     result["black share (≤ 8)"] = float((values <= 8).mean())
-    result |= _rim(grey, field) | _spectrum(grey) | _noise(grey, inner) | _endoscope(grey, field)
-    return result
+    rim = {} if spot else _rim(grey, field)
+    crop = _spectrum(grey, field, SPOT_CROP if spot else CROP)
+    return result | rim | crop | _noise(grey, inner) | _endoscope(grey, field)
 
 
 def _rim(grey: np.ndarray, field: np.ndarray) -> dict[str, float]:
@@ -61,13 +68,13 @@ def _rim(grey: np.ndarray, field: np.ndarray) -> dict[str, float]:
     }
 
 
-def _spectrum(grey: np.ndarray) -> dict[str, float]:
-    """log10 of the mean power in octave bands, of the middle square under a Hann window."""
-    top, left = ((n - CROP) // 2 for n in grey.shape)
-    crop = grey[top : top + CROP, left : left + CROP]
-    window = np.hanning(CROP)[:, None] * np.hanning(CROP)[None, :]
+def _spectrum(grey: np.ndarray, field: np.ndarray, side: int) -> dict[str, float]:
+    """log10 of the mean power in octave bands, of the square in the middle of the field under a Hann window."""
+    top, left = (int(np.median(np.flatnonzero(field.any(axis=axis)))) - side // 2 for axis in (1, 0))
+    crop = grey[max(top, 0) :, max(left, 0) :][:side, :side]
+    window = np.hanning(side)[:, None] * np.hanning(side)[None, :]
     power = np.abs(np.fft.rfft2((crop - crop.mean()) * window)) ** 2 / (window**2).sum()
-    radius = np.hypot(np.fft.fftfreq(CROP)[:, None], np.fft.rfftfreq(CROP)[None, :])
+    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
     return {
         f"power {low:g}–{high:g}/px (log10)": float(np.log10(power[(radius >= low) & (radius < high)].mean()))
         for low, high in itertools.pairwise(BANDS)
@@ -183,29 +190,51 @@ def compare(real: list[dict[str, float]], synthetic: list[dict[str, float]]) -> 
     return rows
 
 
-def real_frames() -> list[np.ndarray]:
-    """The round-field frames."""
+def real_statistics(domain: str) -> list[dict[str, float]]:
+    """Statistics of the real frames that a domain is modelled on."""
     root = os.environ.get("ERCPSEG_TEST_DATA")
     if not root:
         raise SystemExit("set ERCPSEG_TEST_DATA to the folder of development data")
     frames = [read_png(path) for path in sorted((Path(root) / "ercp-frames" / "images").glob("*.png"))]
-    return [frame for frame in frames if frame.shape == (512, 512)]
+    if domain == SPOT_DOMAIN:
+        return [_spot_statistics(frame, find_field(frame)) for frame in frames if frame.shape != (512, 512)]
+    return [statistics(frame) for frame in frames if frame.shape == (512, 512)]
 
 
-def synthetic_frames(domain: str, frames: int, seed: int) -> list[np.ndarray]:
-    """One frame of each of ``frames`` patients of a domain, 8 bits."""
+def synthetic_statistics(domain: str, frames: int, seed: int) -> list[dict[str, float]]:
+    """Statistics of one frame of each of ``frames`` patients of a domain, 8 bits; all at 512 px but spot films."""
     from ercpseg.synthesis.catalogue import find_domain
     from ercpseg.synthesis.studio import open_studio
 
-    chosen = find_domain(domain)
-    return [open_studio(chosen, seed, number).frame(0).eight_bits for number in range(frames)]
+    chosen, found = find_domain(domain), []
+    for number in range(frames):
+        if domain == SPOT_DOMAIN:
+            frame = open_studio(chosen, seed, number).frame(0)
+            found.append(_spot_statistics(frame.eight_bits, find_field(frame.eight_bits)))
+        else:
+            found.append(statistics(open_studio(chosen, seed, number, 512).frame(0).eight_bits))
+    return found
+
+
+def _spot_statistics(frame: np.ndarray, field: np.ndarray) -> dict[str, float]:
+    """Statistics of a spot film at a third of its size, turned so that the larger endoscope is found in it."""
+    size = [n // SPOT_SHRINK * SPOT_SHRINK for n in frame.shape]
+    small, share = (
+        part[: size[0], : size[1]]
+        .reshape(size[0] // SPOT_SHRINK, SPOT_SHRINK, size[1] // SPOT_SHRINK, SPOT_SHRINK)
+        .astype(np.float32)
+        .mean((1, 3))
+        for part in (frame, field)
+    )
+    exposed = share > 0.99
+    dark = [np.where(exposed, grey, 0).astype(np.float32) for grey in (small, 255 - small)]
+    turned = max(dark, key=lambda grey: find_endoscope(grey, exposed).sum())
+    return statistics(np.rint(turned).astype(np.uint8), exposed)
 
 
 def table(domain: str = "round-field", frames: int = 60, seed: int = 0) -> str:
     """The Markdown table of :func:`compare`."""
-    real = [statistics(frame) for frame in real_frames()]
-    synthetic = [statistics(frame) for frame in synthetic_frames(domain, frames, seed)]
-    rows = compare(real, synthetic)
+    rows = compare(real_statistics(domain), synthetic_statistics(domain, frames, seed))
     head = (
         "statistic",
         "real median [p10, p90]",
@@ -223,8 +252,15 @@ def run_benchmark() -> str:
     """The section for ``docs/benchmarks.md``."""
     return (
         "## Synthetic frames beside real ones\n\n"
-        f"{len(real_frames())} real frames of 512² (MIQR-CC, one per patient) and 60 patients of the domain `round-field`; "
-        "d is Cohen's with the pooled standard deviation.\n\n" + table()
+        "One frame of each of 60 synthetic patients per domain, seed 0, against one of each of 68 real patients "
+        "(MIQR-CC). Everything is measured on pixels alone, in the same way on both sides; the endoscope is the largest "
+        "thin dark thing. d is Cohen's with the pooled standard deviation, Cliff's δ the share of pairs in which the "
+        'synthetic value is higher less that in which it is lower; "in real range" is the share of synthetic values '
+        "between the least and the greatest real one. The domains were tuned on these very frames, so the table says "
+        "how close they came, not how they compare with frames of other hospitals.\n\n"
+        "`round-field` against the 60 round-field frames of 512²:\n\n" + table() + "\n"
+        "`portrait-spot` against the 8 spot films, both at a third of their size and with devices dark:\n\n"
+        + table(SPOT_DOMAIN)
     )
 
 

@@ -99,8 +99,10 @@ def draw_contrast(
     mask |= (lumen > 0.15) & (fade > 0.35)
     trunk = mask.copy()
     branches = np.zeros(shape, np.float32)
-    for duct in _filled_branches(tree, filling.levels):
-        thick_balls(*_placed(canvas, duct, z_mm), branches)
+    balls = [_placed(canvas, duct, z_mm) for duct in _filled_branches(tree, filling.levels)]
+    if balls:
+        centres, radii = (np.concatenate([ball[part] for ball in balls]) for part in (0, 1))
+        thick_balls(centres, radii, branches)
     np.maximum(lumen, branches * np.float32(filling.branch_iodine), out=lumen)
     if filling.cystic:
         thick_balls(*_placed(canvas, tree.cystic, z_mm), lumen)
