@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import math
 from typing import get_args
 
@@ -50,7 +51,18 @@ def about(values: Values, frames: int, rows: int, columns: int) -> About:
         private_tags=values.elements.private,
         shutter=shutter(values, rows, columns),
         subtracted=subtracted(values),
+        device=device(values),
     )
+
+
+def device(values: Values) -> str | None:
+    """16 hexadecimal digits that are the same for files of one X-ray device; None when the header names none.
+
+    A hash, because the text may name a hospital's machine: the fingerprint needs to know which frames belong together,
+    not what the machine is called.
+    """
+    named = [values.word(keyword) or "" for keyword in ("Manufacturer", "ManufacturerModelName", "DetectorID")]
+    return hashlib.sha256("\0".join(named).encode()).hexdigest()[:16] if any(named) else None
 
 
 def modality(values: Values) -> Modality | None:
@@ -89,15 +101,18 @@ def order(values: Values) -> tuple[int, ...]:
 def frame_time(values: Values, frames: int) -> tuple[float | None, TimeSource | None]:
     """Mean milliseconds from frame to frame, and which element says so (PS3.3 C.7.6.5).
 
-    The element that FrameIncrementPointer names comes first; FrameTime also counts when nothing is named. The first
-    increment of a vector belongs to the first frame and is 0.
+    The element that FrameIncrementPointer names comes first; where it names none, FrameTime and FrameTimeVector count too. The
+    first increment of a vector belongs to the first frame and is 0.
     """
     found: list[tuple[float | None, TimeSource]] = []
-    if values.points_to("FrameIncrementPointer", "FrameTimeVector"):
+    unnamed = not values.raw("FrameIncrementPointer")
+    if unnamed:
+        found.append((values.number("FrameTime"), "FrameTime"))
+    if unnamed or values.points_to("FrameIncrementPointer", "FrameTimeVector"):
         vector = values.numbers("FrameTimeVector")
         whole = len(vector) == frames > 1 and min(vector) >= 0
         found.append((sum(vector[1:]) / (frames - 1) if whole else None, "FrameTimeVector"))
-    elif values.points_to("FrameIncrementPointer", "FrameTime") or not values.raw("FrameIncrementPointer"):
+    elif values.points_to("FrameIncrementPointer", "FrameTime"):
         found.append((values.number("FrameTime"), "FrameTime"))
     rates: tuple[TimeSource, ...] = ("CineRate", "RecommendedDisplayFrameRate")
     for name in rates:

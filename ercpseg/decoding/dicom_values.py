@@ -21,6 +21,7 @@ _TOP = """
     PixelSpacing ImagerPixelSpacing NominalScannedPixelSpacing PixelSpacingCalibrationType PixelAspectRatio
     EstimatedRadiographicMagnificationFactor DistanceSourceToDetector DistanceSourceToPatient
     FrameIncrementPointer FrameTime FrameTimeVector CineRate RecommendedDisplayFrameRate
+    Manufacturer ManufacturerModelName DetectorID
     PixelIntensityRelationship LossyImageCompression BurnedInAnnotation RecommendedViewingMode
     RescaleSlope RescaleIntercept
     RedPaletteColorLookupTableDescriptor RedPaletteColorLookupTableData

@@ -56,6 +56,9 @@ class FrameRecord(Part):
     shutter_px: str | None = Field(
         None, description="exposed rectangle of the header as `top left bottom right`, the last two exclusive"
     )
+    device: str | None = Field(
+        None, description="key of the X-ray device: a hash of maker, model and detector of the header, never their text"
+    )
     lossy: bool = Field(False, description="compressed with loss, now or before")
     burned_in: bool | None = Field(None, description="whether the header says that text is burned in")
     overlays: int = Field(0, description="overlay planes left out; they may hold a name")
@@ -81,6 +84,9 @@ class Dataset(Document):
     used: int
     refused: int
     ignored: int
+    annotation_files: int = Field(
+        0, description="files that say something about frames; with the files of used, refused and ignored rows: all there are"
+    )
     notes: tuple[str, ...] = Field((), description="what the import could not keep or had to assume, one sentence each")
     hold_out_from: str | None = Field(
         None, description="frames of patients seen on this day or later are for testing only; from the descriptor"

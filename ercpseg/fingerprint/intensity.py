@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ercpseg.fingerprint.field_shape import FieldShape, field_shape
 from ercpseg.structures import Mask
 
+BINS = 64
+"""Parts of the range of grey values in a histogram."""
 FIELD_SIDE_PX = 200
 """Side at which the field is looked for. A field is hundreds of pixels wide, so every n-th pixel shows it as well."""
 GRID_SIDE_PX = 256
@@ -22,12 +25,19 @@ MAD_TO_SD = 1.4826
 
 @dataclass(frozen=True)
 class IntensityMeasures:
-    """One frame. ``mean_frac`` and ``sd_frac`` are shares of the largest value that the stored bits can hold."""
+    """One frame. ``mean_frac`` and ``sd_frac`` are shares of the largest value that the stored bits can hold.
+
+    ``noise_sd`` is in units of the in-field standard deviation, ``noise_grey`` in grey values. ``histogram`` (64,) holds
+    the pixels looked at in the field, by 64 equal parts of what the stored bits can hold.
+    """
 
     mean_frac: float
     sd_frac: float
     noise_sd: float
     field_frac: float
+    field_shape: FieldShape
+    noise_grey: float
+    histogram: NDArray[np.int64]
 
 
 def locate_field(pixels: NDArray[Any]) -> Mask:
@@ -53,11 +63,16 @@ def measure_intensity(pixels: NDArray[Any], field: Mask, bits: int) -> Intensity
     inside = pixels[::step, ::step][field[::step, ::step]].astype(np.float64)
     largest = float(2**bits - 1)
     mean, sd = float(inside.mean()), float(inside.std())
+    noise = _noise_sd(pixels, field)
+    parts = np.minimum(inside.astype(np.int64) * BINS >> bits, BINS - 1)  # a file may hold more than its bits say
     return IntensityMeasures(
         mean_frac=mean / largest,
         sd_frac=sd / largest,
-        noise_sd=_noise_sd(pixels, field) / sd if sd > 0 else 0.0,
+        noise_sd=noise / sd if sd > 0 else 0.0,
         field_frac=float(field.mean()),
+        field_shape=field_shape(field),
+        noise_grey=noise,
+        histogram=np.bincount(parts, minlength=BINS),
     )
 
 

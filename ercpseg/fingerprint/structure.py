@@ -1,4 +1,4 @@
-"""One structure in one frame: area, widths, length, components, contrast. Pure; lengths in native pixels."""
+"""One structure in one frame: area, widths, length, course, components, contrast, place. Pure; lengths in native pixels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ercpseg.fingerprint.flags import DEBRIS_PX, has_debris, has_small_holes, is_line, is_wide, line_width_px
+from ercpseg.fingerprint.paths import Path, gaps_px, longest_paths, smooth, tortuosity
+from ercpseg.fingerprint.place import Place, locate
+from ercpseg.fingerprint.scope import straight_width_px
 from ercpseg.structures import Mask
 
 QUANTILES = 33
@@ -22,11 +26,17 @@ COARSE_WIDTH_PX = 8.0
 median width stays within 1 %, the length becomes 2 % shorter."""
 RING_PX = (3, 16)
 """Least and greatest thickness of the ring around a structure for its contrast."""
+TUBULAR_ELONGATION = 5.0
+"""Length / width from which gaps between pieces are looked for (the tubular family of the rules)."""
 
 
 @dataclass(frozen=True)
 class StructureMeasures:
-    """One structure in one frame that shows it; lengths in native pixels."""
+    """One structure in one frame that shows it; lengths in native pixels.
+
+    ``flags`` are doubts about its annotation, of :mod:`ercpseg.fingerprint.flags`. ``straight_width_px`` is the width
+    where its centre-line is straight.
+    """
 
     area_px: int
     foreground_frac: float
@@ -36,52 +46,124 @@ class StructureMeasures:
     components: int
     component_areas_px: NDArray[np.float64]
     contrast_grey: float | None
+    place: Place
+    tortuosity: float | None = None
+    gaps_px: tuple[float, ...] = ()
+    straight_width_px: float | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def width_px(self) -> float:
+        """Median local width."""
+        return float(np.median(self.widths_px))
 
 
-def measure_structure(mask: Mask, pixels: NDArray[Any], field: Mask) -> StructureMeasures:
+@dataclass(frozen=True)
+class _Course:
+    """Widths, length and paths of a mask; ``paths`` in native pixels of the crop, the longest piece first."""
+
+    widths_px: NDArray[np.float64]
+    length_px: float
+    paths: list[Path]
+    tortuosity: float | None
+    straight_width_px: float | None
+
+
+def measure_structure(
+    mask: Mask,
+    pixels: NDArray[Any],
+    field: Mask,
+    *,
+    noise_grey: float = 0.0,
+    others: Mask | None = None,
+    straight: bool = False,
+) -> StructureMeasures:
     """Measure a structure whose ``mask`` (y, x) is not empty.
 
     Parameters
     ----------
     mask, pixels, field
         arrays (y, x) of one size: the structure, the canonical frame, the exposed field.
+    noise_grey
+        standard deviation of the frame's noise in grey values.
+    others
+        where other structures are (y, x).
+    straight
+        whether to measure the width of the straight part (the endoscope's).
     """
-    from ercpseg.geometry.components import component_areas_px
+    from ercpseg.geometry.components import label_components
     from ercpseg.geometry.crop import bounding_box
 
     box = bounding_box(mask)
     if box is None:
         raise ValueError("the mask is empty; expected a structure that the frame shows")
     small = np.ascontiguousarray(mask[box])
-    widths, length = _widths_and_length(small)
-    areas = component_areas_px(small).astype(np.float64)
-    total = int(np.count_nonzero(small))
+    labels, components = label_components(small)
+    areas = np.bincount(labels.ravel(), minlength=components + 1)[1:].astype(np.float64)
+    course = _course(small, labels, straight)
+    width = float(np.median(course.widths_px))
+    total = int(areas.sum())
     inside = int(np.count_nonzero(small & field[box]))
+    offset = (box[0].start, box[1].start)
+    flags = ["speck"] if total <= 1 else []
+    if has_debris(areas):
+        flags.append("debris")
+    if is_line(course.length_px, width):
+        first = Path(course.paths[0].label, course.paths[0].points + offset)
+        if is_wide(width, line_width_px(first, pixels, width, noise_grey, others)):
+            flags.append("wide")
+    elif has_small_holes(small):
+        flags.append("holes")
+    gaps: list[float] = []
+    if components > 1 and course.length_px >= TUBULAR_ELONGATION * width:
+        pieces = [path for path in course.paths if areas[path.label - 1] > DEBRIS_PX]
+        gaps = gaps_px(pieces, labels, 1.5 * width + 2)
     return StructureMeasures(
         area_px=total,
         foreground_frac=inside / max(1, int(np.count_nonzero(field))),
         outside_frac=1 - inside / total,
-        widths_px=np.quantile(widths, np.linspace(0, 1, QUANTILES)),
-        length_px=length,
-        components=len(areas),
+        widths_px=np.quantile(course.widths_px, np.linspace(0, 1, QUANTILES)),
+        length_px=course.length_px,
+        components=components,
         component_areas_px=areas if len(areas) <= MAX_AREAS else np.quantile(areas, np.linspace(0, 1, MAX_AREAS)),
-        contrast_grey=_contrast(mask, pixels, field, float(np.median(widths))),
+        contrast_grey=_contrast(mask, pixels, field, width),
+        place=locate(small, offset, (mask.shape[0], mask.shape[1])),
+        tortuosity=course.tortuosity,
+        gaps_px=tuple(gaps),
+        straight_width_px=course.straight_width_px,
+        flags=tuple(flags),
     )
 
 
-def _widths_and_length(mask: Mask) -> tuple[NDArray[np.float64], float]:
+def _course(mask: Mask, labels: NDArray[np.int32], straight: bool) -> _Course:
     from ercpseg.geometry.skeleton import length_px, local_widths_px, skeletonise
 
     step = _coarse_step(mask)
     coarse = np.ascontiguousarray(mask[::step, ::step])
     skeleton = skeletonise(coarse)
     at = np.flatnonzero(skeleton)
+    if not at.size:  # every n-th pixel may miss a structure of a few pixels
+        return _Course(np.full(1, float(min(mask.shape))), 0.0, [], None, None)
     places = np.zeros(skeleton.shape, np.bool_)
     places.flat[at[:: max(1, math.ceil(len(at) / MAX_WIDTHS))]] = True
-    widths = local_widths_px(coarse, places)
-    if not widths.size:  # every n-th pixel may miss a structure of a few pixels
-        return np.full(1, float(min(mask.shape))), 0.0
-    return widths * step, length_px(skeleton) * step
+    widths = local_widths_px(coarse, places) * step
+    paths = longest_paths(skeleton, labels[::step, ::step])
+    along = paths[0].points
+    shaft = None
+    if straight:
+        on_path = np.zeros(skeleton.shape, np.bool_)
+        on_path[tuple(along.T)] = True
+        local = np.zeros(skeleton.shape)
+        local[on_path] = local_widths_px(coarse, on_path)
+        found = straight_width_px(smooth(along), local[tuple(along.T)])
+        shaft = None if found is None else found * step
+    return _Course(
+        widths_px=widths,
+        length_px=length_px(skeleton) * step,
+        paths=[Path(path.label, path.points * step) for path in paths],
+        tortuosity=tortuosity(paths[0]),
+        straight_width_px=shaft,
+    )
 
 
 def _coarse_step(mask: Mask) -> int:

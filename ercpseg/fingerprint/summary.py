@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
-from ercpseg.documents.fingerprint import Fingerprint, IntensityFingerprint, Percentiles, StructureFingerprint
-from ercpseg.fingerprint.concerns import find_concerns, is_device
-from ercpseg.fingerprint.frame import FrameContent, FrameMeasures
+from ercpseg.documents.fingerprint import Fingerprint, IntensityFingerprint, Percentiles
+from ercpseg.fingerprint.concerns import find_concerns
+from ercpseg.fingerprint.devices import summarise_devices
+from ercpseg.fingerprint.field_shape import SHAPES
 from ercpseg.fingerprint.intensity import IntensityMeasures
+from ercpseg.fingerprint.measured import Measured
+from ercpseg.fingerprint.names import is_device
+from ercpseg.fingerprint.ranges import contrast_sd, grey_quantities, ranges_of, structure_quantities
+from ercpseg.fingerprint.scope import SIDES, ScopeMeasures, circular_sd_deg
 from ercpseg.fingerprint.shape import (
     count_shapes,
     long_side_spread,
@@ -20,48 +26,35 @@ from ercpseg.fingerprint.shape import (
     reference_long_side_px,
     round_significant,
 )
+from ercpseg.fingerprint.summary_structure import bright_frac, summarise_structure
 from ercpseg.frames.groups import group_frames
 from ercpseg.structures import StructureSet
 
-CLEAR_CONTRAST = 0.1
-"""In units of the in-field standard deviation; below it a structure is neither bright nor dark."""
 
-
-def summarise(
-    dataset: Dataset,
-    records: Sequence[FrameRecord],
-    contents: Sequence[FrameContent],
-    measures: Sequence[FrameMeasures],
-    for_grey: Collection[str],
-) -> Fingerprint:
+def summarise(dataset: Dataset, measured: Measured, measured_sha256: str) -> Fingerprint:
     """Fingerprint of the used frames.
 
     Parameters
     ----------
     dataset
         its name, structures and hash go into the fingerprint.
-    records, contents
-        of all used frames, in the same order, at least one.
-    measures
-        of the frames in the sample, in that order too.
-    for_grey
-        names of the measured frames whose grey values are summarised.
+    measured
+        what the pass has found.
+    measured_sha256
+        hash over what the fingerprint depends on beside the files.
 
     Raises
     ------
     ValueError
         when a record is a test frame: nothing may be planned from what is held out.
     """
+    records, contents = measured.records, measured.contents
     if any(record.split == "test" for record in records):
         raise ValueError("test frames are among those that the plan is made from; leave them out")
     sizes = [c.size_px for c in contents]
     reference = reference_long_side_px(sizes)
     groups = group_frames(records)
-    counts = np.sum([c.bitmask_counts for c in contents], axis=0)
-    known = sum(r.spacing_in_patient_mm is not None for r in records)
     parts = Counter(r.split for r in records if r.split is not None)
-    grey = [m.intensity for m in measures if m.content.frame in for_grey]
-    structures = {name: _structure(name, contents, measures, reference) for name in dataset.structures}
     fingerprint = Fingerprint.new(
         dataset=dataset.name,
         frames_sha256=dataset.frames_sha256,
@@ -78,14 +71,76 @@ def summarise(
         long_side_spread=round_significant(long_side_spread(sizes)),
         aspect=_percentiles([width / height for height, width in sizes]),
         bits={str(bits): n for bits, n in sorted(Counter(c.bits for c in contents).items())},
-        spacing_known_frac=round_significant(known / len(records)),
-        field_frac=_percentiles([i.field_frac for i in grey]),
-        annotated_outside_field_frac=_outside(measures),
-        intensity=_intensity(grey),
-        structures=structures,
-        overlap=_overlap(counts, dataset.structure_set),
+        field_frac=_percentiles([i.field_frac for i in measured.grey]),
+        field_shapes=_shares((i.field_shape for i in measured.grey), SHAPES),
+        annotated_outside_field_frac=_outside(measured),
+        intensity=_intensity(measured.grey),
+        devices=summarise_devices(measured.devices, measured.device_grey, measured.by_device),
+        structures={
+            name: summarise_structure(name, contents, measured.structures[name], reference)
+            for name in dataset.structures
+        },
+        overlap=_overlap(measured.bitmask_counts, dataset.structure_set),
+        bright_device_frac=bright_frac(_device_contrasts(measured)),
+        ranges=_ranges(measured, reference),
+        measured_sha256=measured_sha256,
+        **_about_time_and_space(records),
+        **_about_scopes(measured, reference),
     )
     return fingerprint.model_copy(update={"warnings": (*groups.warnings, *find_concerns(fingerprint, contents))})
+
+
+def _about_time_and_space(records: Sequence[FrameRecord]) -> dict[str, Any]:
+    series: defaultdict[str, list[FrameRecord]] = defaultdict(list)
+    for record in records:
+        if record.series is not None:
+            series[record.series].append(record)
+    times = [[r.frame_time_ms for r in found if r.frame_time_ms is not None] for found in series.values()]
+    times += [[r.frame_time_ms] for r in records if r.series is None and r.frame_time_ms is not None]
+    spacings = [r.spacing_in_patient_mm for r in records]
+    known = [(y + x) / 2 for y, x in (s for s in spacings if s is not None)]
+    return {
+        "series_length": percentiles(sorted(len(found) for found in series.values())),
+        "frame_time_ms": percentiles(sorted(float(np.median(found)) for found in times if found)),
+        "spacing_known_frac": round_significant(len(known) / len(records)),
+        "spacing_sources": dict(sorted(Counter(r.spacing_source or "none" for r in records).items())),
+        "spacing_mm": percentiles(sorted(known)),
+    }
+
+
+def _about_scopes(measured: Measured, reference_px: int) -> dict[str, Any]:
+    """Endoscopes: entry sides, spread of their axes, and their widths in pixels of the reference long side."""
+    seen: list[tuple[ScopeMeasures, float]] = [
+        (m.scopes[name], reference_px / max(m.content.size_px))
+        for name, shown in measured.structures.items()
+        for _, m in shown
+        if name in m.scopes
+    ]
+    axes = [s.axis_deg for s, _ in seen if s.axis_deg is not None]
+    spread = circular_sd_deg(np.array(axes))
+    return {
+        "entry_sides": _shares((s.side for s, _ in seen), SIDES),
+        "scope_axis_sd_deg": None if spread is None else round_significant(spread),
+        "scope_width_px": percentiles([s.width_px * scale for s, scale in seen if s.width_px is not None]),
+    }
+
+
+def _device_contrasts(measured: Measured) -> list[float]:
+    """Contrast of the clearest device of every frame in which one was measured."""
+    clearest: dict[str, float] = {}
+    for name, shown in measured.structures.items():
+        for s, m in shown if is_device(name) else ():
+            contrast, frame = contrast_sd(s, m), m.content.frame
+            if contrast is not None and abs(contrast) > abs(clearest.get(frame, 0.0)):
+                clearest[frame] = contrast
+    return list(clearest.values())
+
+
+def _ranges(measured: Measured, reference_px: int) -> dict[str, tuple[float, float]]:
+    found = ranges_of(grey_quantities(i) for i in measured.grey)
+    for name, shown in measured.structures.items():
+        found |= ranges_of(structure_quantities(name, s, m, reference_px) for s, m in shown)
+    return found
 
 
 def _intensity(grey: Sequence[IntensityMeasures]) -> IntensityFingerprint:
@@ -98,40 +153,6 @@ def _intensity(grey: Sequence[IntensityMeasures]) -> IntensityFingerprint:
         mean_cv=_variation(means),
         sd_cv=_variation(sds),
     )
-
-
-def _structure(
-    name: str, contents: Sequence[FrameContent], measures: Sequence[FrameMeasures], reference_px: int
-) -> StructureFingerprint:
-    frames = sum(name in c.areas_px for c in contents)
-    shown = [(m.structures[name], m) for m in measures if name in m.structures]
-    # Lengths refer to the reference long side, areas to its square; see documents/fingerprint.py.
-    scales = [reference_px / max(m.content.size_px) for _, m in shown]
-    largest_grey = [2**m.content.bits - 1 for _, m in shown]
-    contrasts = [
-        s.contrast_grey / (m.intensity.sd_frac * grey)
-        for (s, m), grey in zip(shown, largest_grey, strict=True)
-        if s.contrast_grey is not None and m.intensity.sd_frac > 0
-    ]
-    widths = [s.widths_px * scale for (s, _), scale in zip(shown, scales, strict=True)]
-    areas = [s.component_areas_px * scale**2 for (s, _), scale in zip(shown, scales, strict=True)]
-    return StructureFingerprint(
-        frames=frames,
-        presence_frac=round_significant(frames / len(contents)),
-        foreground_frac=percentiles([s.foreground_frac for s, _ in shown]),
-        width_px=percentiles(np.concatenate(widths), n=len(shown)) if shown else None,
-        length_px=percentiles([s.length_px * scale for (s, _), scale in zip(shown, scales, strict=True)]),
-        components=round_significant(sum(s.components for s, _ in shown) / len(shown)) if shown else 0.0,
-        component_area_px=percentiles(np.concatenate(areas)) if shown else None,
-        contrast=percentiles(contrasts),
-        bright_frac=_bright_frac(contrasts),
-        device=is_device(name),
-    )
-
-
-def _bright_frac(contrasts: Sequence[float]) -> float:
-    bright, dark = sum(c >= CLEAR_CONTRAST for c in contrasts), sum(c <= -CLEAR_CONTRAST for c in contrasts)
-    return round_significant(bright / (bright + dark)) if bright + dark else 0.0
 
 
 def _overlap(counts: NDArray[np.int64], structures: StructureSet) -> dict[str, dict[str, float]]:
@@ -148,11 +169,17 @@ def _overlap(counts: NDArray[np.int64], structures: StructureSet) -> dict[str, d
     }
 
 
-def _outside(measures: Sequence[FrameMeasures]) -> float:
+def _outside(measured: Measured) -> float:
     """Share of the annotated pixels that were measured that lie outside the field that was found."""
-    areas = [(s.area_px, s.outside_frac) for m in measures for s in m.structures.values()]
+    areas = [(s.area_px, s.outside_frac) for shown in measured.structures.values() for s, _ in shown]
     total = sum(area for area, _ in areas)
     return round_significant(sum(area * frac for area, frac in areas) / total) if total else 0.0
+
+
+def _shares(values: Iterable[str], order: Sequence[str]) -> dict[str, float]:
+    """Share of each value that occurs, in a fixed order."""
+    counts = Counter(values)
+    return {value: round_significant(counts[value] / counts.total()) for value in order if counts[value]}
 
 
 def _percentiles(values: Sequence[float]) -> Percentiles:

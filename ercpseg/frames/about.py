@@ -49,6 +49,8 @@ class About:
     """Exposed rectangle (top, left, bottom, right) in pixels, bottom and right exclusive."""
     subtracted: bool = False
     """A subtracted (DSA) run."""
+    device: str | None = None
+    """Tells X-ray devices apart: a hash of maker, model and detector, never their text."""
 
     @property
     def spacing_in_patient_mm(self) -> tuple[float, float] | None:

@@ -158,6 +158,7 @@ def _record(
         intensity=about.intensity,
         subtracted=about.subtracted,
         shutter_px=None if about.shutter is None else " ".join(map(str, about.shutter)),
+        device=about.device,
         lossy=about.lossy,
         burned_in=about.burned_in,
         overlays=about.overlays,

@@ -21,6 +21,8 @@ from ercpseg.storage.atomic import write_text
 from ercpseg.storage.workspace import Workspace
 
 REQUEST = "plan-request.json"
+MEASURES = ".fingerprint-measures.sqlite"
+"""Beside the fingerprint: measures of single frames, so that only new frames are measured. It may be deleted."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def _check_options(options: PlanOptions) -> None:
 
 
 def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Progress) -> Planned:
-    from ercpseg.fingerprint.collect import fingerprint_dataset
+    from ercpseg.fingerprint.collect import measure_dataset, measured_sha256
     from ercpseg.importers.dataset import ImportOptions
 
     name = located.name
@@ -88,9 +90,19 @@ def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Pr
     used = used_records(space, dataset)
     records = trainable(used)
     fingerprint = _known(folder / "fingerprint.json", Fingerprint)
-    if fingerprint is None or fingerprint.frames_sha256 != dataset.frames_sha256:
-        raw = space.raw_folder(name)
-        fingerprint = fingerprint_dataset(dataset, raw, records, progress=progress, threads=options.threads)
+    known = (dataset.frames_sha256, measured_sha256(records))
+    if fingerprint is None or (fingerprint.frames_sha256, fingerprint.measured_sha256) != known:
+        from ercpseg.reporting.fingerprint_files import write_fingerprint_pictures
+
+        fingerprint, detail = measure_dataset(
+            dataset,
+            space.raw_folder(name),
+            records,
+            kept_at=folder / MEASURES,
+            progress=progress,
+            threads=options.threads,
+        )
+        write_fingerprint_pictures(folder, fingerprint, detail.histograms, detail.widths_px, detail.atlas)
         documents.save(folder / "fingerprint.json", fingerprint)
     from ercpseg.planner.recipes import load_recipe
 

@@ -91,7 +91,7 @@ def test_a_sample_is_measured_and_everything_is_counted(tmp_path: Path, monkeypa
     for i in range(4):  # the duct is in eight frames, and the stone in four others
         write_png(tmp_path / "labelsTr" / f"p{i}_0.png", np.pad(np.full((4, 4), STONE, np.uint8), ((0, 44), (0, 44))))
     whole = fingerprint(tmp_path, records)
-    monkeypatch.setattr(sample.choose, "__defaults__", (3,))
+    monkeypatch.setattr(sample, "MAX_FRAMES", 3)
     f = fingerprint(tmp_path, records)
     assert (f.structures["cbd"].frames, f.structures["stone"].frames) == (8, 4)
     assert (f.frames, f.shapes, f.overlap, f.bits) == (whole.frames, whole.shapes, whole.overlap, whole.bits)
@@ -145,7 +145,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 
     count = Count()
     fingerprint(tmp_path, [frame(tmp_path, f"p{i}_0") for i in range(3)], progress=count)
-    assert count.done == 3 + 3, "every frame is read, and here every frame is measured too"
+    assert count.done == 3
 
 
 @pytest.mark.parametrize(
