@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from ercpseg.cli.bring import counts, split_names
 from ercpseg.cli.console import ConsoleProgress, say, table
 from ercpseg.cli.options import (
     DeviceOption,
+    HoldOutOption,
     KeepNamesOption,
     LineWidthOption,
     NameOption,
@@ -32,8 +34,14 @@ def plan_and_preprocess(
         str, typer.Argument(metavar="DATASET", help="A folder, a descriptor, or a name the workspace knows.")
     ],
     recipe: Annotated[
-        str, typer.Option("--recipe", help="Name of a recipe (see ercpseg plans) or a YAML file.")
-    ] = "auto",
+        str | None,
+        typer.Option(
+            "--recipe", help="Name of a recipe (see ercpseg plans) or a YAML file. Default: auto.", show_default=False
+        ),
+    ] = None,
+    from_compare: Annotated[
+        bool, typer.Option("--from-compare", help="Take the recipe that won the dataset's last ercpseg compare.")
+    ] = False,
     time_budget: TimeBudgetOption = None,
     memory: Annotated[
         float | None,
@@ -49,6 +57,7 @@ def plan_and_preprocess(
     structures: StructuresOption = None,
     line_width: LineWidthOption = 3.0,
     keep_names: KeepNamesOption = False,
+    hold_out: HoldOutOption = None,
     workspace: WorkspaceOption = None,
 ) -> int:
     """Look at a dataset, decide how to train on it, say why, and prepare its frames.
@@ -62,8 +71,10 @@ def plan_and_preprocess(
 
     if memory is not None and not 0 < memory < MAX_MEMORY_GB:
         raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
+    if from_compare:
+        recipe = _winner(name or dataset, recipe, workspace)
     options = PlanOptions(
-        recipe=recipe,
+        recipe=recipe or "auto",
         time_budget_s=parse_duration(time_budget),
         memory_gb=memory,
         device=device,
@@ -71,6 +82,7 @@ def plan_and_preprocess(
         structures=split_names(structures),
         line_width_px=line_width,
         keep_names=keep_names,
+        hold_out_from=hold_out,
     )
     planned = plan(dataset, name=name, root=root, workspace=workspace, options=options, progress=ConsoleProgress())
     data = planned.dataset
@@ -87,6 +99,17 @@ def plan_and_preprocess(
         say(f"wrote {planned.folder / file}")
     say(f"next: ercpseg train {data.name} 0")
     return code
+
+
+def _winner(dataset: str, recipe: str | None, workspace: Path | None) -> str:
+    from ercpseg.pipeline.compare import winning_recipe
+    from ercpseg.storage.workspace import Workspace
+
+    if recipe is not None:
+        raise errors.UsageError("--recipe and --from-compare contradict each other", todo="give one of them")
+    winner = winning_recipe(dataset, Workspace.default(workspace))
+    say(f"the comparison says: recipe {winner}")
+    return winner
 
 
 def _counts(planned: Planned) -> int:

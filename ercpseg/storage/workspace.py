@@ -3,11 +3,12 @@
 ::
 
     workspace.json                      dataset names and the numbers that nnU-Net wants
-    datasets/NAME/                      dataset.json frames.csv fingerprint.json plan.json plan.md
+    datasets/NAME/                      dataset.json frames.csv fingerprint.json plan.json plan.md tuning.json
     models/NAME/                        plan.json model.json fold_0.safetensors … SHA256SUMS
     nnunet/raw/DatasetNNN_NAME/         canonical frames (imagesTr) and bitmasks (labelsTr)
     nnunet/preprocessed/DatasetNNN_NAME/
-    nnunet/results/DatasetNNN_NAME/     runs: log.jsonl curve.png state.* validation/
+    nnunet/results/DatasetNNN_NAME/     runs: log.jsonl curve.png state.* validation/ out-of-fold/
+    compare/NAME/                       other plans of the dataset, see storage/candidates.py
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ class Workspace:
         """Documents of one dataset."""
         return self.root / "datasets" / check_name(name)
 
+    def tuning_file(self, name: str) -> Path:
+        """What was tuned on out-of-fold predictions of one dataset; there is none before that."""
+        return self.dataset_folder(name) / "tuning.json"
+
     def scratch_folder(self) -> Path:
         """Where throw-away files lie that may name patients; only the owner may look in."""
         folder = self.root / ".scratch"
@@ -109,7 +114,16 @@ class Workspace:
 
     def results_folder(self, name: str) -> Path:
         """nnU-Net's results folder of the dataset: one sub-folder per trainer, plan and fold."""
-        return self.root / "nnunet" / "results" / self.nnunet_name(name)
+        return self.results_root / self.nnunet_name(name)
+
+    @property
+    def results_root(self) -> Path:
+        """Where nnU-Net puts the runs of all datasets."""
+        return self.root / "nnunet" / "results"
+
+    def nnunet_plans_file(self, name: str) -> Path:
+        """The plan of the dataset in nnU-Net's words."""
+        return self.preprocessed_folder(name) / "ErcpPlans.json"
 
     # -- use ---------------------------------------------------------------------------------------------------------
 
@@ -152,7 +166,7 @@ class Workspace:
         new = {
             "nnUNet_raw": str(base / "raw"),
             "nnUNet_preprocessed": str(base / "preprocessed"),
-            "nnUNet_results": str(base / "results"),
+            "nnUNet_results": str(self.results_root),
             "nnUNet_n_proc_DA": str(max(1, processes)),
             "nnUNet_def_n_proc": str(max(1, processes)),
             "nnUNet_compile": "false",

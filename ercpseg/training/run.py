@@ -151,7 +151,7 @@ def _build(workspace: Workspace, dataset: Dataset, plan: Plan, fold: str, option
 
     preprocessed = workspace.preprocessed_folder(dataset.name)
     read_index(preprocessed / data_identifier(plan))  # says what to do when the frames are not prepared
-    plans = documents.load_json(preprocessed / f"{PLANS_NAME}.json")
+    plans = documents.load_json(workspace.nnunet_plans_file(dataset.name))
     description = documents.load_json(preprocessed / "dataset.json")
     device = torch.device(options.device or plan.values.schedule.device)
     trainer = ErcpTrainer(

@@ -1,0 +1,138 @@
+"""Candidates of a comparison: each a plan of its own beside the dataset's, planned once, prepared, trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ercpseg.documents.plan import Plan
+from ercpseg.documents.recipe import Recipe
+from ercpseg.documents.run import RunRecord
+from ercpseg.pipeline.known import Planned, trainable
+from ercpseg.pipeline.prepare import PlanOptions, decide, is_prepared
+from ercpseg.progress import Progress
+from ercpseg.storage import documents
+from ercpseg.storage.atomic import sha256_file, write_text
+from ercpseg.storage.candidates import CandidateWorkspace
+from ercpseg.storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ercpseg.documents.dataset import FrameRecord
+    from ercpseg.pipeline.compare import CompareOptions
+
+REQUEST = "plan-request.json"
+NAME_LENGTH = 40
+FOLD_KEYS = ("folds.count", "folds.method", "folds.grouped_by")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recipe with one seed: where it lives and what it plans. ``same_as`` is an earlier trial that plans the same."""
+
+    recipe: Recipe
+    given: str
+    seed: int
+    space: CandidateWorkspace
+    plan: Plan
+    same_as: Trial | None = None
+
+    @property
+    def key(self) -> str:
+        """The name of its folder."""
+        return self.space.folder.name
+
+    @property
+    def trained(self) -> Trial:
+        """The trial whose training counts."""
+        return self.same_as or self
+
+
+def make_trial(
+    space: Workspace,
+    planned: Planned,
+    recipe: Recipe,
+    given: str,
+    seed: int,
+    options: CompareOptions,
+    earlier: Sequence[Trial],
+) -> Trial:
+    """Plan one candidate, or read its plan: it is made once, since another measurement would be another plan."""
+    # Folds are the dataset's, so that all are judged on the same frames.
+    folds = {k: d.value for k in FOLD_KEYS if (d := planned.plan.decision(k)).by != "rule" or k in recipe.pins}
+    overrides = {**dict(options.overrides), **folds, "schedule.seed": seed}
+    asked = {
+        "recipe": recipe.sha256,
+        "fingerprint": planned.fingerprint.sha256,
+        "splits": splits_sha256(space, planned.dataset.name),
+        "time_budget_s": float(options.time_budget_s),
+        "memory_gb": options.memory_gb and float(options.memory_gb),
+        "device": options.device,
+        "threads": options.threads,
+        "overrides": overrides,
+    }
+    request = json.dumps(asked, sort_keys=True, indent=1) + "\n"
+    name = re.sub("[^A-Za-z0-9_-]", "-", recipe.name)[:NAME_LENGTH].lstrip("_-") or "recipe"
+    key = f"{name}-{seed}-{hashlib.sha256(request.encode()).hexdigest()[:8]}"
+    own = CandidateWorkspace(space, planned.dataset.name, key)
+    if (own.folder / REQUEST).exists():
+        made = documents.load(own.folder / "plan.json", Plan)
+    else:
+        how = PlanOptions(
+            recipe=given,
+            time_budget_s=options.time_budget_s,
+            memory_gb=options.memory_gb,
+            device=options.device,
+            overrides=tuple(overrides.items()),
+            threads=options.threads,
+        )
+        made = decide(own, planned.dataset, planned.fingerprint, recipe, how)
+        write_text(own.folder / REQUEST, request)
+    same = next((t for t in earlier if t.seed == seed and t.same_as is None and _alike(t.plan, made)), None)
+    return Trial(recipe, given, seed, own, made, same)
+
+
+def _alike(a: Plan, b: Plan) -> bool:
+    """Whether two plans differ in nothing but what was measured for the schedule."""
+
+    def told(made: Plan) -> dict[str, Any]:
+        values = made.values.model_dump(exclude={"schedule"})
+        return values | {d.key: d.value for d in made.decisions if d.key.startswith("schedule.") and d.by != "rule"}
+
+    return told(a) == told(b)
+
+
+def prepare_trial(trial: Trial, planned: Planned, used: list[FrameRecord], progress: Progress) -> None:
+    """The plan in nnU-Net's words, and frames prepared as it asks; equal preparations share one store."""
+    from ercpseg.nnunet.convert import plans_json
+    from ercpseg.nnunet.preprocessor import preprocess
+
+    dataset = planned.dataset
+    if trial.same_as is not None:
+        return
+    content = plans_json(trial.plan, planned.fingerprint, trial.space.nnunet_name(dataset.name))
+    write_text(trial.space.nnunet_plans_file(dataset.name), json.dumps(content, indent=1) + "\n")
+    if not is_prepared(trial.space, dataset.name, trial.plan):
+        preprocess(trial.space, dataset, trial.plan, [r.frame for r in trainable(used)], progress=progress)
+
+
+def train_trial(trial: Trial, planned: Planned, fold: str, about: str, progress: Progress) -> tuple[RunRecord, bool]:
+    """The record of the trial's training, and whether it was trained just now."""
+    from ercpseg.training.model import export_model
+    from ercpseg.training.run import finished_record, train_fold
+
+    record = finished_record(trial.space, trial.plan, fold)
+    if record is not None:
+        return record, False
+    progress.say(about)
+    record = train_fold(trial.space, planned.dataset, trial.plan, fold, progress=progress)
+    export_model(trial.space, planned.dataset, trial.plan, planned.fingerprint)
+    return record, True
+
+
+def splits_sha256(space: Workspace, name: str) -> str:
+    """Hash of the dataset's folds."""
+    return sha256_file(space.preprocessed_folder(name) / "splits_final.json")

@@ -1,0 +1,202 @@
+"""``compare``: recipes trained under one equal budget, and their paired differences on held-out frames (R31)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ercpseg.documents.comparison import Candidate, CandidateRun, Comparison
+from ercpseg.documents.plan import Plan
+from ercpseg.documents.recipe import Recipe
+from ercpseg.documents.run import RunRecord
+from ercpseg.errors import UsageError
+from ercpseg.pipeline.candidates import REQUEST, Trial, make_trial, prepare_trial, train_trial
+from ercpseg.pipeline.known import Planned, known_name, load_planned, used_records
+from ercpseg.pipeline.prepare import PlanOptions, plan, resolve_device
+from ercpseg.progress import SILENT, Progress
+from ercpseg.storage import documents
+from ercpseg.storage.candidates import comparison_folder
+from ercpseg.storage.workspace import Workspace
+
+COMPARISON = "compare.json"
+DEFAULT_BUDGET_S = 600.0
+MAX_SEEDS = 20
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What to compare: ``seeds`` trainings of each recipe on each of ``folds``; ``overrides`` pin decisions of all."""
+
+    recipes: tuple[str, ...] = ("auto", "light", "unet")
+    folds: tuple[str, ...] = ("0",)
+    time_budget_s: float = DEFAULT_BUDGET_S
+    seeds: int = 1
+    memory_gb: float | None = None
+    device: str = "auto"
+    overrides: tuple[tuple[str, Any], ...] = ()
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A finished comparison. ``trained`` counts the trainings that this very call did."""
+
+    comparison: Comparison
+    folder: Path
+    trained: int
+
+
+def compare(
+    dataset: str | Path,
+    *,
+    workspace: Workspace | str | Path | None = None,
+    options: CompareOptions = CompareOptions(),
+    progress: Progress = SILENT,
+) -> Compared:
+    """Train every recipe for the same time on the same folds, score the frames that they hold out, and compare.
+
+    A dataset that is not planned yet is planned by the first recipe; its folds and prepared frames serve all. The same
+    call goes on after an interruption, and trains nothing that is trained. Writes ``compare.json`` and ``compare.csv``.
+
+    Raises
+    ------
+    UsageError
+        for fewer than two recipes, an unknown one, or a fold that the dataset does not have.
+    Interrupted
+        when it was asked to stop; the same call goes on.
+    """
+    from ercpseg.pipeline.compare_scores import judge
+
+    recipes = _recipes(options)
+    space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
+    planned = _planned(dataset, space, options, progress)
+    folds = _check_folds(planned.plan, options.folds)
+    options = replace(options, device=resolve_device(options.device), folds=folds)
+    with space.locked():
+        used = used_records(space, planned.dataset)
+        trials: list[Trial] = []
+        for given, recipe in recipes:  # all plans first: what cannot be planned is told before hours of training
+            for seed in range(1, options.seeds + 1):
+                trials.append(make_trial(space, planned, recipe, given, seed, options, trials))
+                prepare_trial(trials[-1], planned, used, progress)
+        distinct = [(trial, fold) for trial in trials if trial.same_as is None for fold in folds]
+        done, records = 0, dict[tuple[str, str], RunRecord]()
+        for number, (trial, fold) in enumerate(distinct):
+            about = f"training {number + 1} of {len(distinct)}: {trial.recipe.name}, seed {trial.seed}, fold {fold}"
+            records[trial.key, fold], fresh = train_trial(trial, planned, fold, about, progress)
+            done += fresh
+        candidates = [_candidate(space, recipe, given, trials, records) for given, recipe in recipes]
+        folder = comparison_folder(space, planned.dataset.name)
+        comparison = judge(space, planned, used, trials, candidates, options, folder, progress)
+        documents.save(folder / COMPARISON, comparison)
+    return Compared(comparison, folder, done)
+
+
+def winning_recipe(dataset: str | Path, workspace: Workspace) -> str:
+    """What the last comparison of this dataset says to take: a recipe's name, or the file that was given.
+
+    Raises
+    ------
+    UsageError
+        when nothing was compared, or the recipe has changed since.
+    """
+    from ercpseg.planner.recipes import load_recipe
+
+    name = known_name(dataset, workspace)
+    path = comparison_folder(workspace, name) / COMPARISON if name in workspace.names() else None
+    if path is None or not path.exists():
+        raise UsageError(
+            f"nothing was compared on {name[:64]!r}", where="--from-compare", todo="run ercpseg compare first"
+        )
+    comparison = documents.load(path, Comparison)
+    winner = next(c for c in comparison.candidates if c.recipe == comparison.winners["overall"].recipe)
+    if load_recipe(winner.given).sha256 != winner.recipe_sha256:
+        raise UsageError(
+            f"recipe {winner.recipe} is not the one that was compared any more",
+            where="--from-compare",
+            todo="run ercpseg compare again, or name the recipe with --recipe",
+        )
+    return winner.given
+
+
+def _recipes(options: CompareOptions) -> list[tuple[str, Recipe]]:
+    from ercpseg.planner.pins import check_pins
+    from ercpseg.planner.recipes import load_recipe
+
+    if not 1 <= options.seeds <= MAX_SEEDS:
+        raise UsageError(f"{options.seeds} seeds", where="--seeds", expected=f"1 to {MAX_SEEDS}")
+    check_pins(dict(options.overrides), where="--set")
+    found = [(given, load_recipe(given)) for given in options.recipes]
+    names = [recipe.name for _, recipe in found]
+    if len(names) < 2 or len(set(names)) != len(names):
+        what = ", ".join(names) or "no recipe"
+        raise UsageError(f"{what[:100]} cannot be compared", where="--recipes", expected="two or more, each once")
+    return found
+
+
+def _planned(dataset: str | Path, space: Workspace, options: CompareOptions, progress: Progress) -> Planned:
+    name = known_name(dataset, space)
+    folder = space.dataset_folder(name) if name in space.names() else None
+    if folder is None or not (folder / "plan.json").exists() or not (folder / REQUEST).exists():
+        progress.say(f"{name} is not planned yet; its folds are made by recipe {options.recipes[0]}")
+        first = PlanOptions(
+            recipe=options.recipes[0],
+            time_budget_s=options.time_budget_s,
+            memory_gb=options.memory_gb,
+            device=options.device,
+            overrides=options.overrides,
+            threads=options.threads,
+        )
+        return plan(dataset, workspace=space, options=first, progress=progress)
+    return load_planned(space, name)
+
+
+def _check_folds(made: Plan, folds: Sequence[str]) -> tuple[str, ...]:
+    """The folds as plain numbers, each once."""
+    count, method = made.values.folds.count, made.values.folds.method
+    for fold in folds:
+        if not re.fullmatch("[0-9]{1,4}", fold) or int(fold) >= count or (count < 2 and method != "published"):
+            expected = f"of 0 to {count - 1}, for example 0 or 0,1" if count > 1 else "a dataset with folds"
+            raise UsageError(f"{fold[:16]!r} is no fold that holds frames out", where="--fold", expected=expected)
+    numbers = tuple(sorted({int(fold) for fold in folds}))
+    if not numbers:
+        raise UsageError("no fold is named", where="--fold", expected="for example 0 or 0,1")
+    return tuple(map(str, numbers))
+
+
+def _candidate(
+    space: Workspace,
+    recipe: Recipe,
+    given: str,
+    trials: Sequence[Trial],
+    records: Mapping[tuple[str, str], RunRecord],
+) -> Candidate:
+    mine = [trial for trial in trials if trial.recipe.name == recipe.name]
+    runs = []
+    for trial in mine:
+        for (key, fold), record in records.items():
+            if key == trial.trained.key:
+                runs.append(
+                    CandidateRun(
+                        seed=trial.seed,
+                        fold=fold,
+                        plan_sha256=trial.trained.plan.sha256,
+                        epochs=record.epochs,
+                        iterations=record.iterations,
+                        seconds=round(record.seconds, 3),
+                        parameters=record.parameters,
+                        folder=trial.trained.space.folder.relative_to(space.root).as_posix(),
+                    )
+                )
+    others = [trial.same_as.recipe.name for trial in mine if trial.same_as]
+    return Candidate(
+        recipe=recipe.name,
+        given=given,
+        recipe_sha256=recipe.sha256,
+        network=mine[0].plan.values.network.name,
+        same_as=others[0] if len(others) == len(mine) else None,
+        runs=tuple(runs),
+    )
