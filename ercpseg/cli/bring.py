@@ -10,6 +10,7 @@ import typer
 from ercpseg import errors
 from ercpseg.cli.console import ConsoleProgress, say, table
 from ercpseg.cli.options import (
+    HoldOutOption,
     KeepNamesOption,
     LineWidthOption,
     NameOption,
@@ -36,6 +37,7 @@ def import_(
     structures: StructuresOption = None,
     line_width: LineWidthOption = 3.0,
     keep_names: KeepNamesOption = False,
+    hold_out: HoldOutOption = None,
     check_identity: Annotated[
         bool,
         typer.Option(
@@ -58,6 +60,7 @@ def import_(
         structures=split_names(structures),
         line_width_px=line_width,
         keep_names=keep_names,
+        hold_out_from=hold_out,
         check_identity=check_identity,
     )
     made = import_folder(
@@ -83,7 +86,10 @@ def counts(data: Dataset, folder: Path) -> int:
     """Say what became of everything that was found, with the most frequent reasons; returns the exit code."""
     from ercpseg.pipeline.bring import frequent_reasons
 
-    say(f"{data.name}: {data.found} found = {data.used} used + {data.refused} refused + {data.ignored} ignored")
+    say(
+        f"{data.name}: {data.found} found = {data.used} used + {data.refused} refused + {data.ignored} ignored; "
+        f"{data.annotation_files} annotation files"
+    )
     if not data.refused:
         return errors.EXIT_DONE
     rows = [[str(count), code, reason] for count, code, reason in frequent_reasons(folder, REASONS)]

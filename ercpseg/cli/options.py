@@ -74,3 +74,12 @@ KeepNamesOption = Annotated[
         help="Call frames of DICOM files by their file's name. Default: ids that tell nothing about a person.",
     ),
 ]
+HoldOutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--hold-out",
+        metavar="DAY",
+        help="Keep patients seen on this day (YYYY-MM-DD) or later for testing; nothing is learnt or planned from them.",
+        show_default=False,
+    ),
+]

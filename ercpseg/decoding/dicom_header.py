@@ -12,6 +12,9 @@ from ercpseg.decoding.dicom_values import Values, tags
 from ercpseg.errors import InputRefused
 from ercpseg.frames.about import About
 
+_CLASSES = "1.2.840.10008.5.1.4.1.1."
+NO_PICTURES = frozenset(_CLASSES + end for end in ("30", "66.3", "66.4", "66.7", "66.8", "481.2"))
+"""Parametric map, segmentations and their kin, RT dose (PS3.4 B.5): they have pixels that look like frames."""
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "ObjectPixelSpacingInCenterOfBeam")
 
 
@@ -61,6 +64,8 @@ def read_header(
     wanted = tags()
     elements = walk(handle, size, top=wanted.top, nested=wanted.nested, implicit=implicit, little_endian=little_endian)
     values = Values(elements, little_endian=little_endian)
+    if (values.text("SOPClassUID") or "") in NO_PICTURES:
+        raise InputRefused("not-an-image", "a segmentation, dose or map, whose numbers are no grey values")
     if elements.pixels is None:
         raise InputRefused("truncated" if "Rows" in values else "not-an-image", "no pixel data")
     if elements.pixels.tag in FLOAT_PIXELS:
@@ -76,6 +81,8 @@ def _header(values: Values, pixels: PixelElement, apply_modality_lut: bool) -> H
     bits_stored = _required(values, "BitsStored")
     facts = about(values, frames, rows, columns)
     notes = _notes(values)
+    if facts.modality == "other":
+        notes += ("its class says that this is no X-ray projection",)
     modality, falls = None, False
     if photometric.startswith("MONOCHROME"):
         modality, falls, note = _modality(values, facts, signed=signed, apply=apply_modality_lut)

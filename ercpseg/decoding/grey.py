@@ -14,6 +14,7 @@ TOLERANCE = 8
 """Chroma that JPEG rounding leaves, of 255 (measured on cxr-lines: up to 8 in grey frames saved as colour JPEG)."""
 MAX_TINT = 32
 """A film that was printed or photographed with a colour cast differs by up to 28 of 255 (cxr-lines, gr1_lrg)."""
+EQUAL = "three equal channels; one was taken"
 MAX_MARKS = 0.05
 """Share of pixels that coloured letters, arrows and logos may take (cxr-lines: up to 0.041)."""
 
@@ -32,7 +33,7 @@ def collapse(rgb: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
     """
     first = rgb[..., 0]
     if np.array_equal(first, rgb[..., 1]) and np.array_equal(first, rgb[..., 2]):
-        return first, ()
+        return first, (EQUAL,)
     unit = 257 if rgb.dtype == np.uint16 else 1
     channels = [rgb[..., c].astype(np.int32) for c in range(3)]
     luma = (299 * channels[0] + 587 * channels[1] + 114 * channels[2] + 500) // 1000

@@ -122,12 +122,31 @@ class LabelNames:
         self._table = {plain_name(word): name for name, words in (labels or {}).items() for word in (name, *words)}
         self._ignored = {plain_name(word) for word in ignore} | NOT_STRUCTURES
 
+    @property
+    def open(self) -> bool:
+        """Whether any word may become a structure, since nobody said which there are."""
+        return not self._table
+
     def structure(self, label: str) -> str | None:
         """The structure that a label means; None when it is to be left out."""
         word = plain_name(label)
         if word in self._table:
             return self._table[word]
         return None if word in self._ignored else SYNONYMS.get(word, word)
+
+
+MAX_LABEL_CHARACTERS, MAX_LABEL_WORDS = 40, 3
+_NUMBER_OF_A_PERSON = re.compile(r"\d{6}|(?<!\d)(19|20)\d\d(?!\d)")
+
+
+def is_term(label: str) -> bool:
+    """Whether a label looks like the name of a thing and not like free text, which may name a person.
+
+    >>> [is_term(t) for t in ("Guide-Wire", "left lung", "stone_6539_b", "Muster, Eva", "Muster 1961", "see note of Dr X")]
+    [True, True, True, False, False, False]
+    """
+    plain = all(c.isalnum() or c in " _-/." for c in label) and not _NUMBER_OF_A_PERSON.search(label)
+    return plain and len(label) <= MAX_LABEL_CHARACTERS and len(label.split()) <= MAX_LABEL_WORDS
 
 
 def plain_name(label: str) -> str:

@@ -79,6 +79,7 @@ class CanonicalFolder:
             layout=layout.kind,
             hold_out_from=layout.hold_out_from,
             found=sum(counts.values()),
+            annotation_files=ledger.count("annotation"),
             notes=notes,
             frames_sha256=digest.hexdigest(),
             **counts,
@@ -102,7 +103,7 @@ class CanonicalFolder:
     ) -> None:
         if not same_content(path, table_chunks(columns, rows())):
             self._about_to_change()
-            write_chunks(path, table_chunks(columns, rows()))
+            write_chunks(path, table_chunks(columns, rows()), private=True)
 
     def _replace(self, path: Path, data: bytes) -> None:
         if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:

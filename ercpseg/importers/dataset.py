@@ -6,7 +6,8 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -14,7 +15,7 @@ from typing import NamedTuple, TypeVar
 from ercpseg.decoding.decoders import Decoders, borrow
 from ercpseg.documents.dataset import Dataset, FrameRecord
 from ercpseg.documents.descriptor import Descriptor
-from ercpseg.errors import DataError, InputRefused
+from ercpseg.errors import DataError, InputRefused, UsageError
 from ercpseg.importers.annotation import instance_key
 from ercpseg.importers.canonical import CanonicalFolder
 from ercpseg.importers.cases import Case, CaseMaker
@@ -43,6 +44,8 @@ class ImportOptions:
     line_width_px: float = LINE_WIDTH_PX
     keep_names: bool = False
     """Frames of DICOM files are called by their file's stem instead of an id that tells nothing."""
+    hold_out_from: str | None = None
+    """``YYYY-MM-DD``: patients seen on this day or later are for testing only; a descriptor's day where None."""
     check_identity: bool = False
     """Look for burned-in text, too; its findings go into ``identity.csv``."""
 
@@ -72,6 +75,8 @@ def import_dataset(
     """
     check_name(name)
     layout = understand(source, descriptor, options.line_width_px)
+    if options.hold_out_from is not None:
+        layout = replace(layout, hold_out_from=check_day(options.hold_out_from))
     folder = CanonicalFolder(workspace, name)
     with borrow() as decoders, open_ledger(workspace.scratch_folder()) as ledger:
         with progress.task("looking through the folder") as task:
@@ -93,6 +98,20 @@ def import_dataset(
         if not ledger.counts()["used"]:
             raise DataError(_nothing_usable(ledger), where=source)
         return folder.finish(layout, structures, ledger, _notes(layout, ledger), identity=options.check_identity)
+
+
+def check_day(text: str) -> str:
+    """The day itself.
+
+    Raises
+    ------
+    UsageError
+        when it is no day of the calendar.
+    """
+    try:
+        return date.fromisoformat(text if len(text) == len("2024-01-31") else "").isoformat()
+    except ValueError:
+        raise UsageError(f"{text[:16]!r} is no day", where="--hold-out", expected="YYYY-MM-DD") from None
 
 
 def _write(

@@ -72,7 +72,7 @@ class Labelme:
             if places.is_named(found, self._spec):
                 raise InputRefused("bad-annotation", "it holds no shapes")
             return
-        drawing = self._parse(data)
+        drawing = self._parse(data, places.own_key(found, self._spec))
         payload = places.pack({"shape": drawing.shape, "shapes": drawing.shapes, "notes": drawing.notes})
         yield Item(places.own_key(found, self._spec), frozenset(shape[0] for shape in drawing.shapes), payload)
 
@@ -95,11 +95,14 @@ class Labelme:
                 _paste(pen, structure, np.array(points), _decode(mask, found, context))
         return pen.drawn(*(f"shapes that {text}: {count}" for text, count in data["notes"].items()))
 
-    def _parse(self, data: dict[str, Any]) -> _Drawing:
+    def _parse(self, data: dict[str, Any], key: str) -> _Drawing:
         height, width = data.get("imageHeight"), data.get("imageWidth")
         if not all(places.is_count(side, MAX_SIDE_PX) and side for side in (height, width)):
             raise InputRefused("bad-annotation", "imageHeight and imageWidth are missing")
         drawing = _Drawing((int(height or 0), int(width or 0)))
+        named = data.get("imagePath")
+        if isinstance(named, str) and named.strip() and places.frame_key(named, self._spec, is_file=True) != key:
+            drawing.notes["were drawn on a file of another name, by what the file says"] = len(data["shapes"])
         strokes.check_count(len(data["shapes"]), strokes.MAX_SHAPES, "shapes")
         for number, item in enumerate(data["shapes"]):
             self._take(drawing, item, f"shape {number}")

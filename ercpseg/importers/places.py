@@ -11,7 +11,7 @@ from ercpseg.decoding.sniff import Kind
 from ercpseg.decoding.source import Source
 from ercpseg.documents.descriptor import AnnotationSpec
 from ercpseg.errors import DocumentError, InputRefused, UsageError
-from ercpseg.importers.annotation import LabelNames
+from ercpseg.importers.annotation import LabelNames, is_term
 from ercpseg.importers.naming import name_key
 from ercpseg.importers.scan import Found
 from ercpseg.storage.documents import MAX_BYTES, parse_json
@@ -96,6 +96,8 @@ def structure_of(names: LabelNames, label: Any) -> str | None:
     """
     structure = names.structure(label) if isinstance(label, str) else ""
     if structure is not None:
+        if names.open and isinstance(label, str) and not is_term(label):
+            raise InputRefused("unknown-structure", "a label that is free text; say in a descriptor what it means")
         try:
             StructureSet((structure,))
         except UsageError:

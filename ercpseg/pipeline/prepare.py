@@ -38,6 +38,7 @@ class PlanOptions:
     structures: tuple[str, ...] | None = None
     line_width_px: float = 3.0
     keep_names: bool = False
+    hold_out_from: str | None = None
 
 
 def plan(
@@ -68,6 +69,19 @@ def plan(
         return _plan(space, located, options, progress)
 
 
+def _hint_at_hold_out(dataset: Dataset, used: list[FrameRecord], progress: Progress) -> None:
+    """Tell of a test by date where one can be had and nobody asked for one: it is the only test of what comes later."""
+    if dataset.hold_out_from is not None:
+        return
+    from ercpseg.planner.hold_out import suggest_hold_out
+
+    day = suggest_hold_out(used)
+    if day is not None:
+        progress.say(
+            f"hint: all frames have dates; --hold-out {day} would keep the last tenth of the patients for testing (R30)"
+        )
+
+
 def _check_options(options: PlanOptions) -> None:
     """Refuse what makes no sense before a long import begins."""
     from ercpseg.planner.pins import check_pins
@@ -85,9 +99,15 @@ def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Pr
 
     name = located.name
     folder = space.dataset_folder(name)
-    wanted = ImportOptions(options.structures, options.line_width_px, keep_names=options.keep_names)
+    wanted = ImportOptions(
+        options.structures,
+        options.line_width_px,
+        keep_names=options.keep_names,
+        hold_out_from=options.hold_out_from,
+    )
     dataset = bring_in(space, located, wanted, progress)
     used = used_records(space, dataset)
+    _hint_at_hold_out(dataset, used, progress)
     records = trainable(used)
     fingerprint = _known(folder / "fingerprint.json", Fingerprint)
     known = (dataset.frames_sha256, measured_sha256(records))
@@ -112,22 +132,23 @@ def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Pr
     if old is not None and not _same(folder, request):
         changed = "other options" if old.frames_sha256 == dataset.frames_sha256 else "other frames"
         progress.say(f"{name} was planned with {changed}; folds that are trained already will not count any more")
-    if old is not None and _same(folder, request) and _prepared(space, name, old):
+    if old is not None and _same(folder, request) and is_prepared(space, name, old):
         return Planned(dataset, fingerprint, old, folder, fresh=False)
-    made = _decide(space, dataset, fingerprint, recipe, options)
+    made = decide(space, dataset, fingerprint, recipe, options)
     _prepare(space, dataset, made, fingerprint, used, options, progress)
     # Last, so that a plan is only taken as finished when everything after it is done.
     write_text(folder / REQUEST, request)
     return Planned(dataset, fingerprint, made, folder, fresh=True)
 
 
-def _decide(
+def decide(
     space: Workspace,
     dataset: Dataset,
     fingerprint: Fingerprint,
     recipe: Recipe,
     options: PlanOptions,
 ) -> Plan:
+    """Make the plan and write it into the dataset's folder of ``space``."""
     from ercpseg.planner.budget import Budget, StepCost
     from ercpseg.planner.explain import to_markdown
     from ercpseg.planner.plan import make_plan
@@ -221,7 +242,8 @@ def _request(options: PlanOptions, recipe: Recipe, fingerprint: Fingerprint) -> 
     return json.dumps({**asked, "sha256": digest}, sort_keys=True, indent=1) + "\n"
 
 
-def _prepared(space: Workspace, name: str, made: Plan) -> bool:
+def is_prepared(space: Workspace, name: str, made: Plan) -> bool:
+    """Whether all frames are prepared as the plan asks."""
     from ercpseg.nnunet.convert import data_identifier
     from ercpseg.nnunet.store import read_index
 

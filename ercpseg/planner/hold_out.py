@@ -10,6 +10,8 @@ from ercpseg.documents.dataset import FrameRecord
 from ercpseg.errors import DataError
 from ercpseg.frames.groups import group_frames
 
+LEAST_GROUPS = 20
+"""With fewer patients a tenth of them is no test. Judgement."""
 TEST_FRAC = (0.10, 0.15)
 """Share of the groups that should be kept for the test. Pishro 2026 kept 90 of 776 patients."""
 
@@ -69,12 +71,15 @@ def apply_hold_out(records: Sequence[FrameRecord], hold_out_from: str) -> list[F
 def suggest_hold_out(records: Sequence[FrameRecord]) -> str | None:
     """The day for :func:`apply_hold_out` that keeps 10 to 15 % of the groups, as close to the middle as there is one.
 
-    None where a frame has no date or a split already, or no day leaves such a share.
+    None where a frame has no date or a split already, there are fewer than :data:`LEAST_GROUPS` groups, or no day
+    leaves such a share.
     """
     used = [record for record in records if record.status == "used"]
     if not used or any(_day(record.date) is None or record.split is not None for record in used):
         return None
     days = sorted(_last_days(used, group_frames(used).of).values())
+    if len(days) < LEAST_GROUPS:
+        return None
     shares = {day: 1 - bisect_left(days, day) / len(days) for day in days}
     least, most = TEST_FRAC
     fitting = [(abs(share - (least + most) / 2), day) for day, share in shares.items() if least <= share <= most]

@@ -34,12 +34,16 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     write_chunks(path, (data,), durable=durable)
 
 
-def write_chunks(path: Path, chunks: Iterable[bytes], *, durable: bool = True) -> None:
-    """:func:`write_bytes` of the joined ``chunks``, which are not held together in memory."""
+def write_chunks(path: Path, chunks: Iterable[bytes], *, durable: bool = True, private: bool = False) -> None:
+    """:func:`write_bytes` of the joined ``chunks``, which are not held together in memory.
+
+    ``private`` lets nobody but the owner read the file.
+    """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as handle:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
+        with os.fdopen(descriptor, "wb") as handle:
             for chunk in chunks:
                 handle.write(chunk)
             handle.flush()

@@ -95,7 +95,7 @@ WORDS = {
     "steps": "structure → steps in order",
     "count": "number of folds",
     "grouped_by": "what is never torn apart",
-    "method": "`grouped` by patient, `within-patient` by study, series or looks, `frame-wise` where nothing is told apart, or `published`",
+    "method": "`grouped` by patient, `within-patient` by study, series or looks, `frame-wise`, or `published`",
     **{
         f"PlanValues.{name}": f"section `{name}`"
         for name in ("preparation", "patch", "network", "heads", "loss", "sampling", "augmentation", "optimiser")

@@ -191,6 +191,8 @@ TIME, VECTOR = 0x00181063, 0x00181065
         ({"FrameIncrementPointer": TIME, "FrameTime": "66.6"}, (66.6, "FrameTime")),
         ({"FrameTime": "66.6"}, (66.6, "FrameTime")),
         ({"FrameIncrementPointer": VECTOR, "FrameTimeVector": ["0", "40", "50", "60"]}, (50.0, "FrameTimeVector")),
+        ({"FrameTimeVector": ["0", "40", "50", "60"]}, (50.0, "FrameTimeVector")),  # nothing is named
+        ({"FrameTime": "33", "FrameTimeVector": ["0", "40", "50", "60"]}, (33.0, "FrameTime")),
         ({"FrameIncrementPointer": VECTOR, "FrameTimeVector": ["0", "40"], "CineRate": "25"}, (40.0, "CineRate")),
         ({"FrameIncrementPointer": VECTOR, "FrameTimeVector": ["0", "40", "-5", "60"]}, (None, None)),
         ({"FrameIncrementPointer": VECTOR, "FrameTime": "66.6"}, (None, None)),

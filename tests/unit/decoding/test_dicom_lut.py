@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ercpseg.decoding.dicom_lut import ModalityLut
+from ercpseg.decoding.grey import EQUAL
 from tests.unit.decoding.conftest import items, ramp
 from tests.unit.decoding.test_dicom import BIG_ENDIAN, JPEG, RLE, rle
 
@@ -168,7 +169,7 @@ def test_a_grey_palette_is_resolved(make_dicom, one, bits, dtype):
     grey = top - np.arange(30) * (2000 if bits == 16 else 8)
     frame = one(make_dicom(INDEX, **palette(grey, grey, grey, bits=bits, dtype=dtype)))
     assert (frame.pixels == grey[INDEX]).all()
-    assert (frame.bits, frame.notes) == (bits, ("palette resolved",))
+    assert (frame.bits, frame.notes) == (bits, ("palette resolved", EQUAL))
 
 
 def test_an_odd_number_of_bytes_is_padded(make_dicom, one):

@@ -195,3 +195,16 @@ def test_odd_optional_fields_do_not_cost_the_frame(make_dicom, one, about, caplo
     assert (facts.spacing_mm, facts.patient, facts.series) == (None, "X" * 300, "1.2.3/NOT^A^UID")
     assert not caplog.records
     assert not list(recwarn)
+
+
+@pytest.mark.parametrize("end", ["66.4", "66.7", "30", "481.2"])
+def test_numbers_that_are_no_grey_values(make_dicom, code, end):
+    """A segmentation of 8 bits (fractional, label map) looks like a frame to everything but its class."""
+    path = make_dicom(ramp(), SOPClassUID="1.2.840.10008.5.1.4.1.1." + end)
+    assert code(path) == "not-an-image"
+
+
+def test_a_class_that_is_no_projection_is_said(make_dicom, one):
+    assert one(make_dicom(ramp())).notes == ()
+    (note,) = one(make_dicom(ramp(), SOPClassUID="1.2.840.10008.5.1.4.1.1.2")).notes  # CT
+    assert "no X-ray projection" in note

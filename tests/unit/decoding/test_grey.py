@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from ercpseg.decoding.grey import collapse, exif_orientation, sole_orientation, upright, xmp_orientation
+from ercpseg.decoding.grey import EQUAL, collapse, exif_orientation, sole_orientation, upright, xmp_orientation
 from ercpseg.errors import InputRefused
 
 
@@ -22,7 +22,7 @@ def test_equal_channels_are_taken_as_they_are():
         plane = grey().astype(dtype) * dtype(1 if dtype == np.uint8 else 250)
         pixels, notes = collapse(stack(plane, plane, plane))
         assert (pixels == plane).all()
-        assert notes == ()
+        assert notes == (EQUAL,)
 
 
 def test_rounding_of_jpeg_is_tolerated_and_said():

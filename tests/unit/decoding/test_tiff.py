@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from ercpseg.decoding import formats, tiff
+from ercpseg.decoding.grey import EQUAL
 from ercpseg.decoding.source import Source
 from ercpseg.errors import InputRefused
 
@@ -110,7 +111,7 @@ def test_colour_that_is_grey(tmp_path):
         tifffile.imwrite(tmp_path / "x.tif", rgba, photometric="rgb", extrasamples=[meaning])
         if accepted:
             (frame,) = frames(tmp_path / "x.tif")
-            assert frame.notes == ("transparency ignored",)
+            assert frame.notes == (EQUAL, "transparency ignored")
             np.testing.assert_array_equal(frame.pixels, plane)
         else:  # what is stored was multiplied by alpha
             assert code(tmp_path / "x.tif") == "unsupported-pixels"

@@ -355,3 +355,58 @@ def test_progress_counts_files(masks_folder, workspace):
     progress = Progress()
     import_dataset(masks_folder, workspace, "x", progress=progress)
     assert progress.last.done == progress.last.total == 3
+
+
+# -- what a reviewer broke ---------------------------------------------------------------------------------------------
+
+
+def test_every_file_on_the_disk_is_accounted_for(masks_folder, workspace):
+    (masks_folder / "notes.txt").write_text("x")
+    (masks_folder / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (masks_folder / "elsewhere").mkdir()
+    (masks_folder / "elsewhere" / "a.png").write_bytes((masks_folder / "images" / "p1_a.png").read_bytes())
+    dataset = import_dataset(masks_folder, workspace, "x")
+    files = {p.relative_to(masks_folder).as_posix() for p in masks_folder.rglob("*") if p.is_file()}
+    rows = {row["source"] for row in rows_of(workspace)}
+    annotations = {file for file in files - rows if file.startswith("masks/")}
+    assert files == rows | annotations
+    assert len(annotations) == dataset.annotation_files > 0
+    assert len(files) == len(rows) + dataset.annotation_files
+
+
+@pytest.mark.parametrize("layout", ["nnunet", "folder"])
+def test_packed_nifti_meets_its_annotation(tmp_path, workspace, layout):
+    import SimpleITK as sitk
+
+    where = {"nnunet": ("imagesTr/{}_0000", "labelsTr/{}"), "folder": ("images/{}", "masks/stone/{}")}[layout]
+    for stem in ("p1_a", "p2_b"):
+        for place, pixels in zip(where, (ramp(), np.eye(6, 5, dtype=np.uint8)), strict=True):
+            path = tmp_path / "d" / f"{place.format(stem)}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(sitk.GetImageFromArray(pixels[None]), str(path))
+    if layout == "nnunet":
+        labels = {"background": 0, "stone": 1}
+        text = {"channel_names": {"0": "X"}, "labels": labels, "numTraining": 2, "file_ending": ".nii.gz"}
+        (tmp_path / "d" / "dataset.json").write_text(json.dumps(text))
+    dataset = import_dataset(tmp_path / "d", workspace, "x")
+    assert (dataset.used, dataset.refused) == (2, 0)
+    assert [row["frame"] for row in rows_of(workspace) if row["status"] == "used"] == ["p1_a", "p2_b"]
+    assert (read_png(workspace.raw_folder("x") / "labelsTr" / "p1_a.png") == np.eye(6, 5)).all()
+
+
+def test_a_day_to_hold_out_from_is_kept_with_the_dataset(masks_folder, workspace):
+    assert import_dataset(masks_folder, workspace, "x").hold_out_from is None
+    held = import_dataset(masks_folder, workspace, "x", options=ImportOptions(hold_out_from="2024-02-01"))
+    assert held.hold_out_from == "2024-02-01"
+    for text in ("2024-02-31", "yesterday", "20240201"):
+        with pytest.raises(UsageError, match="no day"):
+            import_dataset(masks_folder, workspace, "x", options=ImportOptions(hold_out_from=text))
+
+
+def test_only_the_owner_may_read_the_private_table(masks_folder, workspace):
+    import_dataset(masks_folder, workspace, "x", options=ImportOptions(check_identity=True))
+    folder = workspace.dataset_folder("x")
+    assert {name: (folder / name).stat().st_mode & 0o077 for name in ("frames.csv", "identity.csv")} == {
+        "frames.csv": 0,
+        "identity.csv": 0,
+    }

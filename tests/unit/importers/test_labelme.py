@@ -35,7 +35,7 @@ def drawn(tmp_path, decoders):
             "imageHeight": 10,
             "imageWidth": 8,
             "imageData": None,
-            "imagePath": "../../etc/passwd",
+            "imagePath": "..\\..\\etc/X.png",
             "shapes": shapes,
         }
         (tmp_path / "X.json").write_text(json.dumps({**data, **fields}))
@@ -313,3 +313,26 @@ def test_real_drawings_give_the_masks_drawn_beside_them(real_data, decoders):
             path = root / "masks" / name / f"{claimed.stem}.png"
             expected = read_png(path) > 0 if path.exists() else np.zeros(shape_of, bool)
             assert (drawn.masks.get(name, np.zeros(shape_of, bool)) == expected).all(), (claimed.stem, name)
+
+
+def test_free_text_is_no_structure(drawn):
+    """Nobody said which structures there are, so a label that may name a person must not become one."""
+    for text in ("Muster, Eva 1961", "DOE^JANE <script>", "patient 19610203", "ask the senior about this"):
+        assert (
+            refused(lambda text=text: drawn(shape(text, [[1, 1], [5, 1], [5, 5]]), structures=None))
+            == "unknown-structure"
+        )
+    names = LabelNames({"stone": ("Muster, Eva 1961",)})
+    assert drawn(shape("Muster, Eva 1961", [[1, 1], [5, 1], [5, 5]]), names=names).masks["stone"].any()
+
+
+def test_a_file_that_was_drawn_on_another_is_said(drawn):
+    assert not [note for note in drawn(shape("cbd", [[1, 1], [5, 1], [5, 5]])).notes if "another name" in note]
+    assert [
+        note
+        for note in drawn(shape("cbd", [[1, 1], [5, 1], [5, 5]]), imagePath="b.png").notes
+        if "another name" in note
+    ]
+    assert not [
+        note for note in drawn(shape("cbd", [[1, 1], [5, 1], [5, 5]]), imagePath=7).notes if "another name" in note
+    ]
