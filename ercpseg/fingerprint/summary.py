@@ -27,7 +27,7 @@ from ercpseg.fingerprint.shape import (
     round_significant,
 )
 from ercpseg.fingerprint.summary_structure import bright_frac, summarise_structure
-from ercpseg.frames.groups import group_frames
+from ercpseg.frames.groups import INNER, group_frames
 from ercpseg.structures import StructureSet
 
 
@@ -54,6 +54,7 @@ def summarise(dataset: Dataset, measured: Measured, measured_sha256: str) -> Fin
     sizes = [c.size_px for c in contents]
     reference = reference_long_side_px(sizes)
     groups = group_frames(records)
+    inner = group_frames(records, kinds=INNER) if groups.count == 1 else None
     parts = Counter(r.split for r in records if r.split is not None)
     fingerprint = Fingerprint.new(
         dataset=dataset.name,
@@ -64,6 +65,8 @@ def summarise(dataset: Dataset, measured: Measured, measured_sha256: str) -> Fin
         series=groups.known["series"],
         grouped_by=groups.grouped_by,
         groups=groups.count,
+        inner_groups=0 if inner is None else inner.count,
+        inner_grouped_by="frame" if inner is None else inner.grouped_by,
         near_duplicates=len(groups.alike),
         parts={part: parts[part] for part in ("train", "val") if parts[part]},
         shapes=count_shapes(sizes),

@@ -54,3 +54,15 @@ def test_published_parts_are_counted_and_test_frames_are_none_of_its_business(tm
     assert fingerprint(tmp_path, records).parts == {"train": 3, "val": 2}
     with pytest.raises(ValueError, match="test frames"):
         fingerprint(tmp_path, [*records, frame(tmp_path, "p9_0", split="test")])
+
+
+def test_within_one_patient_runs_are_told_apart(tmp_path: Path) -> None:
+    """Eight cines under one name, or files that are all called img_…, of which some look alike."""
+    records = [frame(tmp_path, f"img_{i}", study=f"s{i // 3}", series=f"s{i // 3}/1") for i in range(9)]
+    f = fingerprint(tmp_path, records)
+    assert (f.patients, f.groups, f.inner_groups, f.inner_grouped_by) == (1, 1, 3, "study")
+    alike = [frame(tmp_path, f"img_{i}", look=LOOK if i in (2, 7) else None) for i in range(9)]
+    f = fingerprint(tmp_path, alike)
+    assert (f.groups, f.inner_groups, f.inner_grouped_by) == (1, 8, "near-duplicates")
+    f = fingerprint(tmp_path, [frame(tmp_path, f"p{i}_0") for i in range(3)])
+    assert (f.groups, f.inner_groups) == (3, 0)
