@@ -51,7 +51,8 @@ class AnatomySettings(Section):
 
     soft_gradient_mm: Spread = spread(-5, 55, low=-200, high=200, source="more tissue at the spine's side; " + BY_EYE)
     texture_mm: Spread = spread(0.5, 1.3, low=0, high=5, source="factor on fat planes and organ texture; " + BY_EYE)
-    flank: float = chance(0.52, "share of frames whose left border lies beside the body")
+    lines_mm: Spread = spread(0.4, 1.0, 2.4, low=0, high=10, source="vessels, folds and thin fat planes; " + BY_EYE)
+    flank: float = chance(0.6, "share of frames whose left border lies beside the body")
     dome: float = chance(0.4, "lung above the diaphragm in the upper left corner")
     stomach: float = chance(0.75, "lung or stomach gas at the upper right, where the endoscope enters")
     liver_mm: Spread = spread(4, 36, low=0, high=200)
@@ -62,6 +63,7 @@ class AnatomySettings(Section):
     spine: float = chance(0.85)
     ribs: float = chance(0.6)
     calcified_cartilage: float = chance(0.15)
+    pelvis: float = chance(0.06, "the iliac crest shows at the bottom")
 
 
 class ScopeSettings(Section):
@@ -83,6 +85,7 @@ class ScopeSettings(Section):
     absent: float = chance(0.01)
     looped: float = chance(0.05, "2 of 66 real frames show two limbs")
     straight: float = chance(0.12, "long position: hardly any bend")
+    oblique: float = chance(0.16, "the distal part points towards or away from the tube and looks short")
     elevator: float = chance(0.7, "the elevator's knob shows beside the distal end")
     forked: float = chance(0.2, "the distal end shows two prongs")
 
@@ -192,7 +195,10 @@ class GreySettings(Section):
         0.35, 0.85, low=0.01, high=3, source="exponent of the curve on intensity; towards 0 a logarithm"
     )
     bright: Spread = spread(
-        0.8, 0.96, low=0.2, high=1, source="grey that the window gives the brightest 3 %: p95 182 to 225"
+        0.8, 0.96, low=0.2, high=1, source="grey that the window gives its bright end: p95 182 to 225"
+    )
+    bright_share: Spread = spread(
+        0.02, 0.03, 0.14, low=0.001, high=0.4, source="share of the field above the bright end: skin and gas saturate"
     )
     automatic: float = number(
         0.9, low=0, high=1, source="how far the window follows the frame rather than gamma and floor"
@@ -202,7 +208,7 @@ class GreySettings(Section):
     )
     shoulder: Spread = spread(0.45, 0.75, low=0.1, high=1, source="grey above which the curve bends over")
     floor: Spread = spread(0.05, 0.3, low=0, high=0.8, source="what of the curve lies below black")
-    dark: Spread = spread(0.035, 0.06, 0.1, low=0, high=0.5, source="grey of the darkest 1.5 %: p01 14 to 30 of 255")
+    dark: Spread = spread(0.04, 0.065, 0.11, low=0, high=0.5, source="grey of the darkest 1.5 %: p01 14 to 30 of 255")
     compression: Spread = spread(0.0, 0.45, low=0, high=0.95, source="share of the coarse contrast taken out")
     sharpen: Spread = spread(0.0, 0.3, low=0, high=5, source="amount of unsharp masking")
     sharpen_mm: Spread = spread(0.6, 1.6, low=0.05, high=20, source="its radius")

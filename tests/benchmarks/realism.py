@@ -31,6 +31,9 @@ SPOT_SHRINK = 3
 SPOT_DOMAIN = "portrait-spot"
 GREYS = ((16, 60), (60, 110), (110, 180), (180, 240))
 """Grey ranges in which the noise is measured."""
+TILE = 48
+TILE_BANDS = ((0.04, 0.08), (0.08, 0.16), (0.16, 0.32), (0.32, 0.5))
+"""Tiles and bands (cycles per px) that show the detail of the anatomy alone."""
 BLOCK = 12
 """Side in px of the blocks whose flattest tenth gives the noise."""
 MIN_BLOCKS = 8
@@ -51,7 +54,7 @@ def statistics(frame: np.ndarray, field: np.ndarray | None = None) -> dict[str, 
     result["black share (≤ 8)"] = float((values <= 8).mean())
     rim = {} if spot else _rim(grey, field)
     crop = _spectrum(grey, field, SPOT_CROP if spot else CROP)
-    return result | rim | crop | _noise(grey, inner) | _endoscope(grey, field)
+    return result | rim | crop | _noise(grey, inner) | _endoscope(grey, field) | _background(grey, field)
 
 
 def _rim(grey: np.ndarray, field: np.ndarray) -> dict[str, float]:
@@ -79,6 +82,24 @@ def _spectrum(grey: np.ndarray, field: np.ndarray, side: int) -> dict[str, float
         f"power {low:g}–{high:g}/px (log10)": float(np.log10(power[(radius >= low) & (radius < high)].mean()))
         for low, high in itertools.pairwise(BANDS)
     }
+
+
+def _background(grey: np.ndarray, field: np.ndarray) -> dict[str, float]:
+    """log10 of the median power in bands over tiles of the field that hold no endoscope."""
+    names = [f"tiles without endoscope {low:g}–{high:g}/px (log10)" for low, high in TILE_BANDS]
+    free = ndimage.binary_erosion(field, iterations=6)
+    free &= ~ndimage.binary_dilation(find_endoscope(grey, field), iterations=8)
+    window = np.hanning(TILE)[:, None] * np.hanning(TILE)[None, :]
+    radius = np.hypot(np.fft.fftfreq(TILE)[:, None], np.fft.rfftfreq(TILE)[None, :])
+    found = []
+    for top, left in itertools.product(*(range(0, n - TILE + 1, TILE // 2) for n in grey.shape)):
+        spot = np.s_[top : top + TILE, left : left + TILE]
+        if free[spot].all():
+            power = np.abs(np.fft.rfft2((grey[spot] - grey[spot].mean()) * window)) ** 2 / (window**2).sum()
+            found.append([power[(radius >= low) & (radius < high)].mean() for low, high in TILE_BANDS])
+    if len(found) < MIN_BLOCKS:
+        return dict.fromkeys(names, MISSING)
+    return dict(zip(names, map(float, np.log10(np.median(found, axis=0))), strict=True))
 
 
 def _noise(grey: np.ndarray, inner: np.ndarray) -> dict[str, float]:

@@ -23,6 +23,7 @@ class Curve:
     middle: float
     dark: float
     bright: float
+    bright_share: float
     automatic: float
     shoulder: float
     floor: float
@@ -40,6 +41,7 @@ class Curve:
             middle=draw(rng, spec.middle),
             dark=draw(rng, spec.dark),
             bright=draw(rng, spec.bright),
+            bright_share=draw(rng, spec.bright_share),
             automatic=spec.automatic,
             shoulder=draw(rng, spec.shoulder),
             floor=draw(rng, spec.floor),
@@ -72,7 +74,7 @@ class Curve:
         """Exponent and floor for this frame: the window draws its darkest and brightest parts towards their greys."""
         step = max(1, signal.shape[0] // 128)
         seen = signal[::step, ::step][field[::step, ::step]]
-        low, high = np.percentile(seen, (1.5, 97)) if seen.size else (0.1, 2.0)
+        low, high = np.percentile(seen, (1.5, 100 * (1 - self.bright_share))) if seen.size else (0.1, 2.0)
         low, high = max(float(low), 1e-3), max(float(high), 1.05)
         dark, bright = min(self.dark / self.middle, 0.9), max(self._before_shoulder(self.bright) / self.middle, 1.05)
         gammas = np.geomspace(0.12, 1.05, 60)

@@ -1,4 +1,4 @@
-"""Spine and ribs as mm of cortical bone along the beam, in the patient's frame. Shapes are chosen by eye."""
+"""Spine, ribs and pelvis as mm of cortical bone along the beam, in the patient's frame. Shapes are chosen by eye."""
 
 from __future__ import annotations
 
@@ -24,7 +24,18 @@ def bones(rng: np.random.Generator, spec: AnatomySettings, y: Grid, x: Grid) -> 
         bone += _ribs(rng, y, x)
     if happens(rng, spec.calcified_cartilage):
         bone += _cartilage(rng, y, x)
+    if happens(rng, spec.pelvis):
+        bone += _crest(rng, y, x)
     return bone
+
+
+def _crest(rng: np.random.Generator, y: Grid, x: Grid) -> Grid:
+    """The iliac crest on the right or left: a broad wing with a dense rim, below an arc."""
+    middle = rng.choice([-1.0, 1.0]) * rng.uniform(45, 80)
+    depth = y - rng.uniform(70, 95) - ((x - middle) / rng.uniform(9, 14)) ** 2
+    rim = np.exp(-(((depth - 1.5) / rng.uniform(1.2, 2.5)) ** 2))
+    mottle = 1 + 0.2 * smooth_noise(rng, (y.shape[0], y.shape[1]), 60)
+    return np.asarray(rng.uniform(1.5, 5) * soft_step(depth, 0.6) * mottle + rng.uniform(1, 4) * rim)
 
 
 def _spine(rng: np.random.Generator, y: Grid, x: Grid) -> Grid:

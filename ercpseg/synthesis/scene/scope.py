@@ -58,6 +58,9 @@ class Scope:
         shaft = draw(rng, spec.shaft_mm)
         tip = shaft * draw(rng, spec.tip_ratio)
         rigid, bending = draw(rng, spec.rigid_mm), draw(rng, spec.bending_mm)
+        if happens(rng, spec.oblique):
+            shown = rng.uniform(0.5, 0.85)
+            rigid, bending = shown * rigid, np.sqrt(shown) * bending
         ring, steel, channel = draw(rng, spec.ring_mm), draw(rng, spec.steel_mm), draw(rng, spec.channel)
         kind = "looped" if happens(rng, spec.looped) else "straight" if happens(rng, spec.straight) else "hooked"
         limbs, offsets, back = _course(rng, kind, rigid, bending)
@@ -86,7 +89,7 @@ def _course(
     at = np.arange(0, _LENGTH_MM, STEP_MM)
     up = rng.uniform(14, 50)
     back = up - rng.triangular(35, 70, 122)
-    begin, sharp = 0.8 * rigid_mm, bending_mm * rng.uniform(0.6, 1.1)
+    begin, sharp = 0.8 * rigid_mm, bending_mm * rng.triangular(0.35, 0.8, 1.1)
     high = up - rng.triangular(-14, 14, 48)
     if kind == "straight":
         back = up - rng.uniform(5, 35)
