@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ercpseg import errors
-from ercpseg.cli import apply, assess, bring, datasets, learn, make, plans, prepare
+from ercpseg.cli import apply, assess, bring, datasets, learn, make, plans, prepare, tune
 from ercpseg.cli.console import fail
 from ercpseg.version import __version__
 
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "import": bring.import_,
     "plan-and-preprocess": prepare.plan_and_preprocess,
     "train": learn.train,
+    "tune": tune.tune,
     "predict": apply.predict,
     "evaluate": assess.evaluate,
     "report": assess.report,

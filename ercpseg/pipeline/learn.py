@@ -50,7 +50,7 @@ def train(
     Interrupted
         when it was asked to stop; the state is saved.
     """
-    from ercpseg.training.model import export_model
+    from ercpseg.training.model import current_tuning, export_model
 
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
     planned = load_planned(space, known_name(dataset, space))
@@ -74,6 +74,10 @@ def train(
                 raise Interrupted(error.what, todo="run the same command without --restart to go on") from error
             draw.now(read_history(folder))
         model = export_model(space, planned.dataset, planned.plan, planned.fingerprint)
+        _, stale = current_tuning(space, planned.plan)
+        if stale:
+            called = planned.dataset.name
+            progress.say(f"the tuning of {called} does not count any more: {stale}; run ercpseg tune {called} again")
     summary = folder / "validation" / "summary.json"
     return Trained(record, folder, model, documents.load_json(summary) if summary.exists() else {}, fresh)
 

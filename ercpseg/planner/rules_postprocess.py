@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ercpseg.documents.plan import PostprocessStep
 from ercpseg.planner.families import THIN_RATIO, Traits
 from ercpseg.planner.rule import Advice, Choice, Context
 
 SMALL_FRAC = 0.25
 """κ of R26: what is smaller than this share of the 5th percentile of the real ones is taken for noise."""
 RELATIVE_FRAC = 0.1
+UNTUNED_THRESHOLD = 0.5
 Step = dict[str, Any]
 
 
@@ -21,7 +23,7 @@ def threshold(context: Context) -> Advice:
     Because: 0.5 is what Dice and focal terms are trained to; a lower one does not recover what has no response at all.
     Source: CATMIL 2026; Gherardini 2020 used 0.01, which is not to be copied untested [E2]
     """
-    value = dict.fromkeys(context["heads.structures"], 0.5)
+    value = dict.fromkeys(context["heads.structures"], UNTUNED_THRESHOLD)
     low = (dict.fromkeys(value, 0.01), "Gherardini 2020: it draws every doubt, and nothing here has tested it.")
     return Advice({"postprocess.threshold": Choice(value, "Untuned: 0.5 for every structure.", {}, (low,))})
 
@@ -71,6 +73,11 @@ def scope_kernels(width_px: float) -> tuple[int, int]:
     (5, 35)
     """
     return _odd(0.2 * width_px), _odd(1.4 * width_px)
+
+
+def default_steps(name: str, traits: Traits) -> tuple[PostprocessStep, ...]:
+    """The steps that R26 gives a structure, as the plan's values hold them."""
+    return tuple(PostprocessStep.model_validate(step) for step in _steps_for(name, traits))
 
 
 def _odd(value: float) -> int:

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ercpseg.documents.plan import PostprocessStep
 from ercpseg.errors import DocumentError
+from ercpseg.postprocess.scene import Levels, Scene
 from ercpseg.postprocess.steps import LIMITS, STEPS
 from ercpseg.structures import Mask
 
+Chains = Mapping[str, Sequence[PostprocessStep]]
+UNKNOWN = 0.5
+"""Threshold of a structure that none is given for."""
 
-def apply_steps(masks: Mapping[str, Mask], steps: Mapping[str, Sequence[PostprocessStep]]) -> dict[str, Mask]:
+
+def apply_steps(
+    masks: Mapping[str, Mask],
+    steps: Chains,
+    *,
+    levels: Mapping[str, Levels] | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> dict[str, Mask]:
     """Run each structure's steps in order.
+
+    Structures whose steps look at no other one come first, so that the others see finished masks: the endoscope before
+    the wire that leaves it, the duct before its stones.
 
     Parameters
     ----------
     masks
-        bool (y, x) by structure; left as they are.
+        bool (y, x) by structure; left as they are. A structure that is not named is absent.
     steps
         steps by structure; a structure without steps keeps its mask, steps of a structure that has no mask are
         checked but not run.
+    levels, thresholds
+        probabilities (:mod:`ercpseg.postprocess.scene`) and thresholds of the structures whose steps look at them.
 
     Raises
     ------
@@ -29,32 +45,53 @@ def apply_steps(masks: Mapping[str, Mask], steps: Mapping[str, Sequence[Postproc
         is computed.
     """
     check_steps(steps)
-    result = {}
-    for structure, mask in masks.items():
+    result = dict(masks)
+    for structure in in_order(masks, steps):
+        mask = masks[structure]
         for step in steps.get(structure, ()):
-            mask = STEPS[step.name](mask, **step.params)
+            known = STEPS[step.name]
+            if known.looks:
+                scene = Scene(
+                    levels=(levels or {}).get(structure),
+                    threshold=(thresholds or {}).get(structure, UNKNOWN),
+                    other=None if step.of is None else result.get(step.of),
+                )
+                mask = known.run(mask, scene, **step.params)
+            else:
+                mask = known.run(mask, **step.params)
         result[structure] = mask
     return result
 
 
-def check_steps(steps: Mapping[str, Sequence[PostprocessStep]]) -> None:
+def in_order(structures: Iterable[str], steps: Chains) -> list[str]:
+    """Structures in the order in which their chains run: those that look at no other one first."""
+    return sorted(structures, key=lambda name: any(step.of for step in steps.get(name, ())))
+
+
+def reads_levels(chain: Sequence[PostprocessStep]) -> bool:
+    """Whether a step of the chain looks at probabilities."""
+    return any(step.name in STEPS and STEPS[step.name].levels for step in chain)
+
+
+def check_steps(steps: Chains) -> None:
     """Raise DocumentError unless every step can be run; see :func:`apply_steps`."""
     problems = [
         f"{structure}, step {position} {step.name!r}: {problem}"
         for structure, chain in steps.items()
         for position, step in enumerate(chain, start=1)
-        for problem in _problems(step)
+        for problem in _problems(structure, step)
     ]
     if problems:
         raise DocumentError("; ".join(problems), where="postprocess.steps")
 
 
-def _problems(step: PostprocessStep) -> list[str]:
+def _problems(structure: str, step: PostprocessStep) -> list[str]:
     if step.name not in STEPS:
         return [f"no such step; choose from {', '.join(sorted(STEPS))}"]
+    known = STEPS[step.name]
     numbers = {
         name: parameter
-        for name, parameter in inspect.signature(STEPS[step.name]).parameters.items()
+        for name, parameter in inspect.signature(known.run).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
     choices = ", ".join(numbers) or "none"
@@ -68,4 +105,8 @@ def _problems(step: PostprocessStep) -> list[str]:
         low, high = LIMITS.get(name, (float("-inf"), float("inf")))
         if not low <= value <= high:
             problems.append(f"{name} is {value:g}; expected {low:g} to {high:g}")
+    if known.other == "must" and step.of is None:
+        problems.append("of is missing; expected another structure")
+    if step.of is not None and (known.other == "never" or step.of == structure):
+        problems.append(f"of is {step.of[:64]!r}; expected {'none' if known.other == 'never' else 'another structure'}")
     return problems

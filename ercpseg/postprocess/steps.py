@@ -1,17 +1,21 @@
 """The steps of post-processing: small functions ``mask (y, x), numbers -> mask (y, x)``, and the table that names them.
 
 All take and return boolean masks, leave their input as it is, and give an empty mask for an empty one. Components are
-8-connected. Numbers with ``_px`` are pixels of the mask given; the plan holds them for its working size.
+8-connected. Numbers with ``_px`` are pixels of the mask given; the plan holds them for its working size. Some steps take a
+:class:`Scene` too, because they look at probabilities or at another structure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ercpseg.geometry import components, morphology
 from ercpseg.geometry.skeleton import length_px, skeletonise
+from ercpseg.postprocess.scene import Scene, above
+from ercpseg.postprocess.wires import complete_wire, keep_attached
 from ercpseg.structures import Mask
 
 
@@ -71,13 +75,63 @@ def remove_short(mask: Mask, *, min_length_px: float) -> Mask:
     return components.keep_labels(labels, np.array(lengths, np.float64) >= min_length_px)
 
 
-STEPS: dict[str, Callable[..., Mask]] = {
-    "open_close": open_close,
-    "fill_holes": fill_holes,
-    "keep_largest": keep_largest,
-    "keep_relative": keep_relative,
-    "remove_small": remove_small,
-    "remove_short": remove_short,
+def hysteresis(mask: Mask, scene: Scene, *, low_frac: float = 0.3) -> Mask:
+    """Grow the mask over all pixels above ``low_frac`` times the threshold that hang together with it (R24).
+
+    For wires: a faint stretch between two sure ones comes back, faint specks on their own do not. A step, not a second
+    threshold, so that it may stand after the steps that drop specks: then it cannot invent a wire where none was left.
+    """
+    if scene.levels is None or not mask.any():
+        return mask.copy()
+    low = mask | above(scene.levels, low_frac * scene.threshold)
+    labels, n = components.label_components(low)
+    sure = np.zeros(n + 1, np.bool_)
+    sure[labels[mask]] = True
+    return components.keep_labels(labels, sure[1:])
+
+
+def keep_inside(mask: Mask, scene: Scene, *, margin_px: float, min_inside_frac: float = 0.5) -> Mask:
+    """Components that lie to at least ``min_inside_frac`` within ``margin_px`` of the other structure (R28).
+
+    For stones in the duct. A frame that shows nothing of the other structure keeps everything: a missed duct says
+    nothing about its stones.
+    """
+    if scene.other is None or not scene.other.any():
+        return mask.copy()
+    labels, n = components.label_components(mask)
+    areas = np.bincount(labels.ravel(), minlength=n + 1)[1:]
+    inside = np.bincount(labels[morphology.dilate(scene.other, margin_px)], minlength=n + 1)[1:]
+    return components.keep_labels(labels, inside >= min_inside_frac * areas)
+
+
+class Step(NamedTuple):
+    """A step: its function, and what it takes besides mask and numbers.
+
+    ``levels``: a :class:`Scene` with probabilities. ``other``: whether the step names another structure (``of``), whose
+    mask the scene then holds. A step with neither takes no scene.
+    """
+
+    run: Callable[..., Mask]
+    levels: bool = False
+    other: Literal["never", "may", "must"] = "never"
+
+    @property
+    def looks(self) -> bool:
+        """Whether the function takes a scene."""
+        return self.levels or self.other != "never"
+
+
+STEPS: dict[str, Step] = {
+    "hysteresis": Step(hysteresis, levels=True),
+    "open_close": Step(open_close),
+    "fill_holes": Step(fill_holes),
+    "complete_wire": Step(complete_wire, levels=True, other="may"),
+    "keep_largest": Step(keep_largest),
+    "keep_relative": Step(keep_relative),
+    "remove_small": Step(remove_small),
+    "remove_short": Step(remove_short),
+    "keep_attached": Step(keep_attached, other="may"),
+    "keep_inside": Step(keep_inside, other="must"),
 }
 """Name → step. A new step is one function and one line here."""
 
@@ -88,5 +142,11 @@ LIMITS: dict[str, tuple[float, float]] = {
     "min_frac": (0, 1),
     "min_area_px": (0, float("inf")),
     "min_length_px": (0, float("inf")),
+    "low_frac": (0, 1),
+    "max_gap_px": (0, 4096),
+    "max_angle_deg": (0, 180),
+    "min_probability": (0, 1),
+    "min_inside_frac": (0, 1),
+    "margin_px": (0, 1024),
 }
 """Smallest and largest value that makes sense, per number of a step."""

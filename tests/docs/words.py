@@ -14,6 +14,7 @@ FILES = {
     "ercpseg.recipe/1": "`plans/*.yaml`, or a file of yours",
     "ercpseg.run/1": "`run.json` of a training run",
     "ercpseg.scores/1": "`scores.json`, with `scores.csv` beside it",
+    "ercpseg.tuning/1": "`datasets/NAME/tuning.json` of the workspace",
 }
 """Schema → file."""
 

@@ -1,0 +1,47 @@
+"""From logits to masks: levels say what probabilities say, and steps that look at them are run by prediction too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ercpseg.documents.plan import PostprocessStep
+from ercpseg.frames.prepare import Geometry
+from ercpseg.postprocess.finish import at_native_size, finish, native_levels, scaled
+from ercpseg.postprocess.scene import above
+from tests.unit.core.plans import tiny_plan
+
+
+@pytest.mark.parametrize("threshold", [i * 0.05 for i in range(1, 20)])
+def test_levels_decide_as_logits_do(threshold: float) -> None:
+    logits = torch.randn((3, 24, 32), generator=torch.Generator().manual_seed(1)) * 3
+    logits[0, 0, :2] = torch.tensor([-40.0, 40.0])
+    thresholds = {"endoscope": threshold, "guidewire": 0.3 * threshold}
+    plan = tiny_plan(postprocess__threshold=thresholds)
+    for geometry in (Geometry((24, 32), (24, 32)), Geometry((36, 48), (24, 32)), Geometry((12, 16), (24, 32))):
+        bitmask = finish(logits, geometry, plan)
+        levels = native_levels(logits, geometry, plan)
+        assert levels.shape == (2, *geometry.native)
+        assert (above(levels[0], threshold) == (bitmask & 1 > 0)).all()
+        assert (above(levels[1], 0.3 * threshold) == (bitmask & 2 > 0)).all()
+
+
+def test_prediction_runs_steps_that_look_at_probabilities() -> None:
+    logits = torch.full((3, 16, 32), -9.0)
+    logits[1, 8, 4:12] = 3.0  # 0.95
+    logits[1, 8, 12:20] = -1.0  # 0.27
+    plain, geometry = tiny_plan(), Geometry((16, 32), (16, 32))
+    assert np.count_nonzero(finish(logits, geometry, plain)) == 8
+    steps = {"endoscope": [], "guidewire": [{"name": "hysteresis", "params": {"low_frac": 0.3}}]}
+    grown = finish(logits, geometry, tiny_plan(postprocess__steps=steps))
+    assert (grown[8, 4:20] == 2).all()
+    assert np.count_nonzero(grown) == 16
+
+
+def test_lengths_of_steps_follow_the_frame() -> None:
+    step = PostprocessStep(name="keep_inside", params={"margin_px": 4, "min_inside_frac": 0.5}, of="cbd")
+    twice = at_native_size((step,), Geometry((128, 128), (64, 64)))[0]
+    assert (twice.name, twice.of, twice.params) == ("keep_inside", "cbd", {"margin_px": 8, "min_inside_frac": 0.5})
+    kernel = PostprocessStep(name="open_close", params={"opening_px": 3, "closing_px": 9})
+    assert scaled(kernel, 0.25).params == {"opening_px": 1, "closing_px": 2.25}  # one pixel is the least that is one
