@@ -21,6 +21,8 @@ NEAR_WIDTHS, FAR_WIDTHS = 1.0, 2.5
 TURN_DEG = 15.0
 """A part of the shaft is straight while its direction changes less than this within one width."""
 FEWEST_STRAIGHT = 5
+MAX_CHORDS = 96
+STEP_PX = 0.125
 
 
 @dataclass(frozen=True)
@@ -81,28 +83,52 @@ def _axis_deg(scope: Mask, entry: NDArray[np.float64], width_px: float) -> float
     return math.degrees(math.atan2(dy, dx)) % 360
 
 
-def straight_width_px(line: NDArray[np.float64], widths_px: NDArray[np.float64]) -> float | None:
-    """Median width where the centre-line is straight, one width away from either end.
+def straight_width_px(mask: Mask, line: NDArray[np.float64], width_px: float) -> float | None:
+    """Median width across the centre-line where it is straight, one width away from either end.
+
+    The width is the length of the chord of the mask at a right angle to the line, so the line need not lie in the middle.
 
     Parameters
     ----------
+    mask
+        bool (y, x).
     line
-        smoothed centre-line (n, 2) from end to end.
-    widths_px
-        (n,) local widths along it, in pixels of ``line``.
+        smoothed centre-line (n, 2) from end to end, in pixels of ``mask``.
+    width_px
+        about how wide it is.
     """
-    if not len(widths_px):
+    if len(line) < 3:
         return None
-    window = max(2, math.ceil(float(np.median(widths_px))))
-    if len(line) <= 2 * window + FEWEST_STRAIGHT:
-        return float(np.median(widths_px))
+    spacing = max(1e-9, float(np.hypot(*np.diff(line, axis=0).T).mean()))
+    window = max(1, min(math.ceil(width_px / spacing), (len(line) - 1) // 4))
     along = line[window:] - line[:-window]
     angle = np.unwrap(np.arctan2(along[:, 0], along[:, 1]))
     # angle[i] is the direction from point i to i + window; a point is straight where the ways in and out agree.
     turn = np.degrees(np.abs(angle[window:] - angle[:-window]))
-    middle = widths_px[window:-window]
+    middle = np.arange(window, len(line) - window)
     straight = middle[turn <= TURN_DEG]
-    return float(np.median(straight if len(straight) >= FEWEST_STRAIGHT else middle))
+    chosen = straight if len(straight) >= FEWEST_STRAIGHT else middle
+    chosen = chosen[:: max(1, math.ceil(len(chosen) / MAX_CHORDS))]
+    through = line[chosen + window] - line[chosen - window]
+    through /= np.maximum(1e-9, np.hypot(*through.T))[:, None]
+    chords = _chords_px(mask, line[chosen], through[:, ::-1] * (-1, 1), reach_px=width_px + 2)
+    return float(np.median(chords)) if len(chords) else None
+
+
+def _chords_px(
+    mask: Mask, points: NDArray[np.float64], normals: NDArray[np.float64], reach_px: float
+) -> NDArray[np.float64]:
+    """Lengths of the chords of a mask through points (n, 2) along unit vectors (n, 2), without those that reach further."""
+    t = np.arange(0, reach_px + STEP_PX, STEP_PX)
+    padded = np.pad(mask, 1)
+    total = np.zeros(len(points))
+    ended = np.ones(len(points), np.bool_)
+    for sign in (-1, 1):
+        at = np.rint(points[:, None] + sign * t[None, :, None] * normals[:, None]).astype(int) + 1
+        inside = padded[np.clip(at[..., 0], 0, padded.shape[0] - 1), np.clip(at[..., 1], 0, padded.shape[1] - 1)]
+        total += (inside.argmin(axis=1) - 0.5) * STEP_PX  # the end is between the last sample inside and the next
+        ended &= ~inside.all(axis=1) & inside[:, 0]
+    return total[ended]
 
 
 def circular_sd_deg(angles_deg: NDArray[np.float64]) -> float | None:

@@ -149,14 +149,7 @@ def _course(mask: Mask, labels: NDArray[np.int32], straight: bool) -> _Course:
     widths = local_widths_px(coarse, places) * step
     paths = longest_paths(skeleton, labels[::step, ::step])
     along = paths[0].points
-    shaft = None
-    if straight:
-        on_path = np.zeros(skeleton.shape, np.bool_)
-        on_path[tuple(along.T)] = True
-        local = np.zeros(skeleton.shape)
-        local[on_path] = local_widths_px(coarse, on_path)
-        found = straight_width_px(smooth(along), local[tuple(along.T)])
-        shaft = None if found is None else found * step
+    shaft = straight_width_px(mask, smooth(along) * step, float(np.median(widths))) if straight else None
     return _Course(
         widths_px=widths,
         length_px=length_px(skeleton) * step,
