@@ -15,6 +15,7 @@ from ercpseg.errors import DataError, InputRefused, StorageError, UsageError
 from ercpseg.pipeline.known import Planned, known_name, load_planned
 from ercpseg.progress import SILENT, Progress, track
 from ercpseg.reporting.content import Illustration, ReportContent, Timing
+from ercpseg.reporting.fingerprint_files import read_fingerprint_pictures
 from ercpseg.reporting.run import write_report
 from ercpseg.storage import documents
 from ercpseg.storage.tables import read_table
@@ -79,6 +80,7 @@ def report(
         ),
         dataset=_dataset_pairs(planned),
         fingerprint=planned.fingerprint,
+        fingerprint_figures=read_fingerprint_pictures(planned.folder),
         plan=planned.plan,
         scores=scores,
         curves=_curves(space, planned),

@@ -49,6 +49,7 @@ class ReportContent:
     generated: Pairs = ()
     dataset: Pairs = ()
     fingerprint: Fingerprint | None = None
+    fingerprint_figures: tuple[Illustration, ...] = ()
     plan: Plan | None = None
     scores: Scores | None = None
     curves: tuple[Illustration, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ GREY_LINES = ("#5cc8ff", "#ffb454", "#98a2b3", "#d778ff")
 """Colours of the devices that have most frames; more are not drawn."""
 WIDTH_BINS = 48
 LEGEND_COLUMNS = 3
+FEWEST_ROWS = 3
+"""Rows that bars leave room for, so that one bar does not fill its panel."""
 
 
 def overview_picture(
@@ -112,7 +115,7 @@ def _shares(axes: Axes, title: str, shares: Mapping[str, float], unit: str) -> N
     names = list(shares)
     axes.barh(range(len(names)), list(shares.values()), color="#5cc8ff", height=0.6)
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(max(len(names), 3) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), FEWEST_ROWS) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     _title(axes, title, unit)
 
@@ -137,14 +140,16 @@ def _presence(axes: Axes, f: Fingerprint) -> None:
     shares = [f.structures[name].presence_frac for name in names]
     axes.barh(range(len(names)), shares, color=list(structure_colours(names).values()), height=0.6)
     axes.set_yticks(range(len(names)), [_short(name) for name in names])
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(max(len(names), FEWEST_ROWS) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     facts = [f"{f.frames} frames, {f.groups or f.patients} groups"]
-    if f.series_length is not None:
-        facts.append(f"{f.series} series of {f.series_length.p05:.0f}–{f.series_length.p95:.0f} frames")
-    if f.frame_time_ms is not None:
-        facts.append(f"{f.frame_time_ms.p50:.0f} ms per frame")
-    _title(axes, "Presence", ", ".join(facts))
+    series, time = f.series_length, f.frame_time_ms
+    if series is not None:
+        lengths = f"{series.p05:.0f}–{series.p95:.0f}" if series.p05 < series.p95 else f"{series.p50:.0f}"
+        facts.append(f"\n{f.series} series of {lengths} frames")
+    if time is not None:
+        facts.append(f"{time.p50:.0f} ms per frame")
+    _title(axes, "Presence", ", ".join(facts).replace(", \n", "\n"))
 
 
 def _short(name: str) -> str:
@@ -152,12 +157,16 @@ def _short(name: str) -> str:
 
 
 def _plain_ticks(axes: Axes) -> None:
-    """Numbers as people write them, not powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """Numbers as people write them, not powers of ten; more of them where the axis spans less than a decade."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3), numticks=6))
+    low, high = axes.get_xlim()
+    steps = (1, 2, 3, 5, 7) if high < 10 * low else (1, 3) if high < 10**4 * low else (1,)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    axes.xaxis.set_major_locator(FixedLocator([step * 10.0**decade for decade in decades for step in steps]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(low, high)
 
 
 def _legend(axes: Axes, title: str | None = None, columns: int = 1) -> None:
