@@ -6,7 +6,7 @@ a bitmask has no order. Image transforms come after it, so that they never touch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,31 @@ from ercpseg.documents.plan import AugmentationValues
 Size = tuple[int, int]
 
 
-def training_transforms(values: AugmentationValues, heads: Mapping[str, int], patch: Size) -> Any:
-    """Random pipeline: dict(image (1, y, x), segmentation bitmask (1, y, x)) → image and boolean heads at ``patch`` size."""
+def training_transforms(
+    values: AugmentationValues,
+    heads: Mapping[str, int],
+    patch: Size,
+    *,
+    tubes: Sequence[str] = (),
+    regions: Sequence[str] = (),
+) -> Any:
+    """Random pipeline: dict(image (1, y, x), segmentation bitmask (1, y, x)) → image and target at ``patch`` size.
+
+    The target's channels are those of :class:`ercpseg.augmentation.targets.BitmaskToTargets`.
+    """
     from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
     from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
     from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
     from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
     from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+    from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
     from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
     from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
     from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
     from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
-    from ercpseg.augmentation.targets import BitmaskToHeads
+    from ercpseg.augmentation.polarity import InvertPolarity
+    from ercpseg.augmentation.targets import BitmaskToTargets
 
     rotation = float(np.deg2rad(values.rotation_deg))
     p = values.apply_prob
@@ -37,7 +49,11 @@ def training_transforms(values: AugmentationValues, heads: Mapping[str, int], pa
             patch,
             patch_center_dist_from_border=0,
             random_crop=False,
-            p_elastic_deform=0,
+            p_elastic_deform=values.elastic_prob if values.elastic_sigma_px > 0 else 0,
+            # The library's smoothness is a share of the patch's sides, its magnitude the largest shift in pixels.
+            elastic_deform_scale=lambda *_, dim, patch_size, **__: values.elastic_sigma_px / patch_size[dim or 0],
+            elastic_deform_magnitude=(0.0, values.elastic_shift_px),
+            p_synchronize_def_scale_across_axes=0,
             p_rotation=0.5,
             rotation=(-rotation, rotation),
             p_scaling=0.5,
@@ -56,15 +72,20 @@ def training_transforms(values: AugmentationValues, heads: Mapping[str, int], pa
     if values.blur_sd_px > 0:
         sigma = (min(0.3, values.blur_sd_px), values.blur_sd_px)
         transforms.insert(2, RandomTransform(GaussianBlurTransform(blur_sigma=sigma, p_per_channel=1), p))
+    if values.low_resolution < 1:
+        coarse = SimulateLowResolutionTransform((values.low_resolution, 1), True, True, (), p_per_channel=1)
+        transforms.append(RandomTransform(coarse, p))
+    if values.invert_prob > 0:
+        transforms.append(RandomTransform(InvertPolarity(), values.invert_prob))
     if values.mirror_axes:
         transforms.append(MirrorTransform(allowed_axes=values.mirror_axes))
-    return ComposeTransforms([*transforms, BitmaskToHeads(heads)])
+    return ComposeTransforms([*transforms, BitmaskToTargets(heads, tubes=tubes, regions=regions)])
 
 
-def validation_transforms(heads: Mapping[str, int]) -> Any:
+def validation_transforms(heads: Mapping[str, int], *, tubes: Sequence[str] = (), regions: Sequence[str] = ()) -> Any:
     """No randomness: only the target's channels."""
     from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 
-    from ercpseg.augmentation.targets import BitmaskToHeads
+    from ercpseg.augmentation.targets import BitmaskToTargets
 
-    return ComposeTransforms([BitmaskToHeads(heads)])
+    return ComposeTransforms([BitmaskToTargets(heads, tubes=tubes, regions=regions)])

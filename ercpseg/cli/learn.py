@@ -45,6 +45,9 @@ def train(
             f"fold {record.fold}: {record.epochs} epochs, {record.iterations} iterations in {duration(record.seconds)} "
             f"({record.seconds_per_iteration:.2f} s each{compare}), {record.parameters:,} parameters"
         )
+        if record.memory_gb is not None:
+            planned = "" if record.expected_memory_gb is None else f", {record.expected_memory_gb:.2f} expected"
+            say(f"memory: {record.memory_gb:.2f} GB above the start{planned}")
         rows = [
             [name, "–" if v["dice"] is None else f"{v['dice']:.3f}", str(v["frames"])]
             for name, v in result.validation.items()

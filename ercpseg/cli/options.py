@@ -31,6 +31,21 @@ def parse_duration(text: str | None) -> float | None:
     return seconds
 
 
+def parse_milliseconds(text: str | None) -> float | None:
+    """``33ms``, ``0.1s`` → milliseconds.
+
+    >>> parse_milliseconds("33ms"), parse_milliseconds("0.1s")
+    (33.0, 100.0)
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*(ms|s)", text.strip())
+    value = float(match[1]) * (1000 if match[2] == "s" else 1) if match else 0.0
+    if value <= 0:
+        raise UsageError(f"{text[:32]!r} is no time", where="--latency-budget", expected="for example 33ms or 0.1s")
+    return value
+
+
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(

@@ -21,6 +21,7 @@ from ercpseg.cli.options import (
     TimeBudgetOption,
     WorkspaceOption,
     parse_duration,
+    parse_milliseconds,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,14 @@ def plan_and_preprocess(
         typer.Option("--memory", help="Memory in GB to plan for; default: what is free.", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
+    latency_budget: Annotated[
+        str | None,
+        typer.Option(
+            "--latency-budget",
+            help="Time that a frame may take in prediction, for example 33ms; network and size are chosen to keep to it.",
+            show_default=False,
+        ),
+    ] = None,
     name: NameOption = None,
     root: RootOption = None,
     set_: Annotated[
@@ -83,6 +92,7 @@ def plan_and_preprocess(
         line_width_px=line_width,
         keep_names=keep_names,
         hold_out_from=hold_out,
+        latency_budget_ms=parse_milliseconds(latency_budget),
     )
     planned = plan(dataset, name=name, root=root, workspace=workspace, options=options, progress=ConsoleProgress())
     data = planned.dataset

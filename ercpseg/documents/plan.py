@@ -26,6 +26,11 @@ class PreparationValues(Part):
     working_long_side_px: int = Field(ge=16, le=4096, description="the longer side after resampling (R6)")
     clip_percentiles: tuple[float, float] = Field(description="in-field percentiles to clip at before normalising (R2)")
     field_mask: bool = Field(description="statistics inside the exposed field only, zero outside (R3)")
+    invert: bool = Field(False, description="grey values are turned round, because devices are bright (R1)")
+    median_px: int = Field(0, ge=0, le=15, description="side of the median filter on native pixels; 0 = none (R5)")
+    thin: tuple[str, ...] | None = Field(
+        None, description="structures of which any coverage counts when masks shrink below 2 px (R7); null: max_pooled"
+    )
 
 
 class PatchValues(Part):
@@ -52,14 +57,35 @@ class HeadValues(Part):
     parents: tuple[str, ...]
 
 
+class LossTerm(Part):
+    """One more term of the loss: its name in the LOSSES table, its weight and its numbers, for all heads or by head."""
+
+    name: str
+    weight: float | dict[str, float] = 1.0
+    params: dict[str, Any] = Field(default_factory=dict)
+    begin: float = Field(0.0, ge=0, le=1, description="share of the training after which its weight begins to rise")
+    full: float = Field(0.0, ge=0, le=1, description="share of the training after which it counts in full")
+
+
 class LossValues(Part):
-    """Weighted sum of terms per head: Dice and focal cross-entropy (R14, R15)."""
+    """Weighted sum of terms per head: a region term, focal cross-entropy, and what the shape asks for (R14–R17)."""
 
     head_weight: dict[str, float]
     dice_weight: dict[str, float]
     focal_weight: dict[str, float]
     focal_alpha: dict[str, float]
     focal_gamma: dict[str, float]
+    fn_weight: dict[str, float] = Field(
+        default_factory=dict,
+        description="weight of what is missed against what is extra in the region term; 0.5 = Dice (R16)",
+    )
+    skeleton_weight: dict[str, float] = Field(
+        default_factory=dict, description="skeleton recall at full resolution, rising over the first tenth (R17)"
+    )
+    component_weight: dict[str, float] = Field(
+        default_factory=dict, description="Dice per component after the first fifth (R17)"
+    )
+    terms: tuple[LossTerm, ...] = Field((), description="further terms, for recipes")
     level_weights: tuple[float, ...] = Field(description="full resolution first; 0 switches a level off (R22)")
     max_pooled: tuple[str, ...] = Field(description="heads whose lower-level targets are max-pooled (R22)")
 
@@ -83,6 +109,13 @@ class AugmentationValues(Part):
     brightness: tuple[float, float]
     contrast: tuple[float, float]
     gamma: tuple[float, float]
+    invert_prob: float = Field(0.0, ge=0, le=1, description="how often grey values are turned round (R1)")
+    elastic_prob: float = Field(0.0, ge=0, le=1, description="how often frames are bent (R18)")
+    elastic_sigma_px: float = Field(0.0, ge=0, description="smoothness of the bending: Gaussian standard deviation")
+    elastic_shift_px: float = Field(0.0, ge=0, description="largest shift of a pixel")
+    low_resolution: float = Field(
+        1.0, gt=0, le=1, description="least factor of simulated low resolution; 1 = none (R20)"
+    )
     apply_prob: float = Field(ge=0, le=1)
 
 
@@ -107,6 +140,17 @@ class ScheduleValues(Part):
     time_budget_s: float | None
     device: Literal["cpu", "cuda", "mps"]
     seed: int
+    expected_epoch_s: float | None = Field(None, description="seconds of one epoch, by the measured iteration")
+    expected_memory_gb: float | None = Field(None, description="memory of one iteration, as measured or estimated")
+
+
+class InferenceValues(Part):
+    """How fast a frame has to be segmented, and how fast it was on the planning machine (R32)."""
+
+    latency_budget_ms: float | None = Field(None, description="null: no limit")
+    expected_latency_ms: float | None = Field(
+        None, description="one forward pass of a tile as measured; null: not measured"
+    )
 
 
 class PostprocessStep(Part):
@@ -144,6 +188,7 @@ class PlanValues(Part):
     augmentation: AugmentationValues
     optimiser: OptimiserValues
     schedule: ScheduleValues
+    inference: InferenceValues = InferenceValues()
     postprocess: PostprocessValues
     folds: FoldValues
 

@@ -27,6 +27,8 @@ class RunRecord(Document):
     seconds: float
     seconds_per_iteration: float
     expected_seconds_per_iteration: float | None
+    memory_gb: float | None = Field(None, description="most memory that training took, above what it had before")
+    expected_memory_gb: float | None = Field(None, description="what the plan expected")
     versions: dict[str, str]
     machine: str
     finished: bool
@@ -61,3 +63,11 @@ class ModelCard(Document):
     training_data: str
     intended_use: str = "Research on X-ray fluoroscopy of ERCP. Not a medical device; not for diagnosis or treatment."
     limits: tuple[str, ...] = ()
+    reference_long_side_px: int | None = Field(
+        None, description="long side of a frame that lengths in `ranges` refer to"
+    )
+    ranges: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="quantity of one frame → its 1st and 99th percentile over the training frames; predict tells which "
+        "quantity of new frames lies outside (R34). Empty in models of before there were any",
+    )

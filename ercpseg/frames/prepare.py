@@ -46,11 +46,18 @@ def working_geometry(native: tuple[int, int], working_long_side_px: int) -> Geom
 def prepare(pixels: NDArray[Any], values: PreparationValues) -> tuple[NDArray[np.float32], Geometry]:
     """Canonical frame (y, x) → network input (1, y, x) float32 at working size, and the way back.
 
-    Clip to percentiles inside the field, z-score inside the field, zero outside it, then resample (cubic, anti-aliased).
+    Median filter where planned, clip to percentiles inside the field, z-score inside the field, turned round where
+    devices are bright, zero outside the field, then resample (cubic, anti-aliased).
     """
     geometry = working_geometry((pixels.shape[0], pixels.shape[1]), values.working_long_side_px)
     field = find_field(pixels) if values.field_mask else None
+    if values.median_px > 1:
+        from scipy.ndimage import median_filter
+
+        pixels = median_filter(pixels, size=values.median_px)
     normalised = _normalise(pixels, field, values.clip_percentiles)
+    if values.invert:
+        np.negative(normalised, out=normalised)
     return _resample(normalised, geometry.working)[None], geometry
 
 

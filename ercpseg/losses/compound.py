@@ -13,6 +13,11 @@ from ercpseg.losses import LOSSES
 from ercpseg.losses.functional import pooled_target
 from ercpseg.losses.options import TERMS, Term, TermValues, check_term, weights_of
 
+SKELETON_FULL = 0.1
+"""Share of the training over which skeleton recall rises: at first there is no line to complete (R17)."""
+COMPONENTS_BEGIN = 0.2
+"""Share of the training before Dice per component begins: at first there are no components (R17)."""
+
 
 class WeightedSum(nn.Module):
     """L = Σ_k w_k/Σw · Σ_j A_j(k) + Σ_i B_i(0), A and B the terms of all levels k and of full resolution only.
@@ -108,21 +113,31 @@ class CompoundLoss(WeightedSum):
     def __init__(
         self, values: LossValues, heads: Sequence[str], *, tubes: Sequence[str] = (), regions: Sequence[str] = ()
     ):
-        params = {"alpha": values.focal_alpha, "gamma": values.focal_gamma}
-        terms: list[TermValues] = [
-            Term("dice", values.dice_weight),
-            Term("focal", values.focal_weight, params),
-            *getattr(values, "terms", ()),
-        ]
         super().__init__(
             heads,
-            terms,
+            planned_terms(values),
             head_weight=values.head_weight,
             level_weights=values.level_weights,
             max_pooled=values.max_pooled,
             tubes=tubes,
             regions=regions,
         )
+
+
+def planned_terms(values: LossValues) -> list[TermValues]:
+    """All terms of a plan: the region term is Dice, or Tversky at heads where misses weigh more than extras (R16)."""
+    fn_weight = {head: values.fn_weight.get(head, 0.5) for head in values.dice_weight}
+    even = {head: w if fn_weight[head] == 0.5 else 0.0 for head, w in values.dice_weight.items()}
+    uneven = {head: w - even[head] for head, w in values.dice_weight.items()}
+    focal = {"alpha": values.focal_alpha, "gamma": values.focal_gamma}
+    return [
+        Term("dice", even),
+        Term("tversky", uneven, {"fn_weight": fn_weight}),
+        Term("focal", values.focal_weight, focal),
+        Term("skeleton-recall", values.skeleton_weight, begin=0.0, full=SKELETON_FULL),
+        Term("cc-dice", values.component_weight, begin=COMPONENTS_BEGIN, full=COMPONENTS_BEGIN),
+        *values.terms,
+    ]
 
 
 class _WeightedTerm(nn.Module):

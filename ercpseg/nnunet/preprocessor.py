@@ -59,9 +59,10 @@ class ErcpPreprocessor(DefaultPreprocessor):
 
 
 def thin_bits(plan: Plan) -> int:
-    """The bits of the structures whose masks may not lose half a width when shrunk (those with max-pooled targets)."""
-    structures = plan.structure_set
-    return sum(structures.value(name) for name in structures if name in plan.values.loss.max_pooled)
+    """The bits of the structures whose masks may not lose half a width when shrunk (R7)."""
+    structures, thin = plan.structure_set, plan.values.preparation.thin
+    names = plan.values.loss.max_pooled if thin is None else thin
+    return sum(structures.value(name) for name in structures if name in names)
 
 
 def preprocess(

@@ -22,12 +22,14 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from ercpseg.augmentation.build import training_transforms, validation_transforms
 from ercpseg.errors import DataError, Interrupted, UsageError
-from ercpseg.losses.compound import CompoundLoss
+from ercpseg.losses.compound import CompoundLoss, planned_terms
+from ercpseg.losses.options import extra_channels
 from ercpseg.networks import build_network
 from ercpseg.networks.weights import weights_of
 from ercpseg.nnunet.checkpoints import discard_states, load_state, save_state
 from ercpseg.nnunet.labels import ErcpPlans
 from ercpseg.nnunet.loader import Ahead, ErcpLoader
+from ercpseg.nnunet.memory import PeakMemory
 from ercpseg.nnunet.schedule import build_optimiser, learning_rate
 from ercpseg.nnunet.state import RunState
 from ercpseg.nnunet.store import ErcpDataset, read_fold
@@ -76,6 +78,7 @@ class ErcpTrainer(nnUNetTrainer):
         self.stop = threading.Event()
         self.on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
         self.state = RunState()
+        self.memory = PeakMemory(self.device)
         self._task: Task | None = None
 
     @property
@@ -107,7 +110,12 @@ class ErcpTrainer(nnUNetTrainer):
         return network
 
     def _build_loss(self) -> torch.nn.Module:
-        return CompoundLoss(self.plan.values.loss, list(self.heads))
+        tubes, regions = self._extra_channels()
+        return CompoundLoss(self.plan.values.loss, list(self.heads), tubes=tubes, regions=regions)
+
+    def _extra_channels(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Heads whose skeletons, and heads whose component regions, the loader puts behind the target's heads."""
+        return extra_channels(planned_terms(self.plan.values.loss), list(self.heads))
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """The planned optimiser; the learning rate is set at every step by :meth:`learning_rate`."""
@@ -136,13 +144,15 @@ class ErcpTrainer(nnUNetTrainer):
         """Training batches from a thread; validation batches drawn once, so that every epoch is judged on the same."""
         train, val = self.get_tr_and_val_datasets()
         common = {"plan": self.plan, "label_manager": self.label_manager}
+        tubes, regions = self._extra_channels()
+        plain = validation_transforms(self.heads, tubes=tubes, regions=regions)
         # Drawn before the thread starts: both use the global random generators.
-        checking = ErcpLoader(
-            val, transforms=validation_transforms(self.heads), seed=self.seed + 1, random=False, **common
-        )
+        checking = ErcpLoader(val, transforms=plain, seed=self.seed + 1, random=False, **common)
         batches = [checking.generate_train_batch() for _ in range(self.num_val_iterations_per_epoch)]
         values = self.plan.values
-        transforms = training_transforms(values.augmentation, self.heads, values.patch.size_px)
+        transforms = training_transforms(
+            values.augmentation, self.heads, values.patch.size_px, tubes=tubes, regions=regions
+        )
         loader = ErcpLoader(train, transforms=transforms, seed=self.seed, **common)
         loader.position = self.current_epoch * self.num_iterations_per_epoch + len(self.state.losses)
         return Ahead(loader), batches
@@ -156,6 +166,7 @@ class ErcpTrainer(nnUNetTrainer):
         self._resume()
         super().on_train_start()
         self.state.start_clock()
+        self.memory.start()
 
     def run_training(self) -> None:
         """nnU-Net's loop, made to stop at any step, to keep to the time budget and to clean up whatever happens."""
@@ -175,6 +186,7 @@ class ErcpTrainer(nnUNetTrainer):
         self.network.train()
         while len(self.state.losses) < self.num_iterations_per_epoch:
             self.state.losses.append(float(self.train_step(next(self.dataloader_train))["loss"]))
+            self.memory.look()
             if not math.isfinite(self.state.losses[-1]):
                 raise DataError(
                     "the loss is not a number",
@@ -217,6 +229,7 @@ class ErcpTrainer(nnUNetTrainer):
         done = (self.current_epoch + len(self.state.losses) / self.num_iterations_per_epoch) / self.num_epochs
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.plan.values.optimiser, min(done, 1.0))
+        self.loss.set_progress(min(done, 1.0))
         return super().train_step(batch)  # type: ignore[no-any-return]
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +238,7 @@ class ErcpTrainer(nnUNetTrainer):
         with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
             output = self.network(data)
             loss = self.loss(output, target)
-        predicted = output > 0
+        predicted, target = output > 0, target[:, : len(self.heads)] != 0
         axes = (0, 2, 3)
         return {
             "loss": float(loss),

@@ -39,6 +39,7 @@ class PlanOptions:
     line_width_px: float = 3.0
     keep_names: bool = False
     hold_out_from: str | None = None
+    latency_budget_ms: float | None = None
 
 
 def plan(
@@ -152,20 +153,24 @@ def decide(
     from ercpseg.planner.budget import Budget, StepCost
     from ercpseg.planner.explain import to_markdown
     from ercpseg.planner.plan import make_plan
-    from ercpseg.training.cost import measure_step
+    from ercpseg.training.cost import measure_forward, measure_step
 
     device = resolve_device(options.device)
 
     def measure(network: NetworkValues, patch: tuple[int, int], batch: int, heads: int) -> StepCost:
         return StepCost(*measure_step(network, patch, batch, heads, device=device))
 
+    def forward(network: NetworkValues, tile: tuple[int, int], heads: int) -> float:
+        return 1000 * measure_forward(network, tile, heads, device=device)
+
     budget = Budget(
         device=device,
         memory_gb=available_memory_gb(device) if options.memory_gb is None else options.memory_gb,
         time_budget_s=options.time_budget_s,
         threads=options.threads,
+        latency_ms=options.latency_budget_ms,
     )
-    made = make_plan(fingerprint, recipe, budget, measure, dict(options.overrides))
+    made = make_plan(fingerprint, recipe, budget, measure, dict(options.overrides), forward=forward)
     if made.values.heads.structures != dataset.structures:
         raise UsageError(
             f"heads.structures are {', '.join(made.values.heads.structures)}",
@@ -236,6 +241,7 @@ def _request(options: PlanOptions, recipe: Recipe, fingerprint: Fingerprint) -> 
         "time_budget_s": options.time_budget_s and float(options.time_budget_s),  # 2 and 2.0 are one question
         "memory_gb": options.memory_gb and float(options.memory_gb),
         "device": options.device,
+        "latency_budget_ms": options.latency_budget_ms and float(options.latency_budget_ms),
         "overrides": dict(options.overrides),
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -23,13 +23,17 @@ class Budget:
     memory_gb: float
     time_budget_s: float | None = None
     threads: int = 1
+    latency_ms: float | None = None
+    """How long one frame may take in prediction; None = as long as it takes."""
 
     def __post_init__(self) -> None:
-        if self.memory_gb <= 0 or self.threads < 1 or (self.time_budget_s is not None and self.time_budget_s <= 0):
+        limits = (self.time_budget_s, self.latency_ms)
+        if self.memory_gb <= 0 or self.threads < 1 or any(limit is not None and limit <= 0 for limit in limits):
             raise UsageError(
-                f"memory {self.memory_gb} GB, time {self.time_budget_s} s, {self.threads} threads",
+                f"memory {self.memory_gb} GB, time {self.time_budget_s} s, latency {self.latency_ms} ms, "
+                f"{self.threads} threads",
                 where="budget",
-                expected="memory and time above 0, at least one thread",
+                expected="memory, time and latency above 0, at least one thread",
             )
 
     @property
@@ -55,11 +59,17 @@ Measure = Callable[[NetworkValues, Size, int, int], StepCost]
 """network, patch (y, x), batch size, heads → cost. The caller measures, so that no tensor is needed here."""
 
 
-class Meter:
-    """Asks ``measure`` at most once per question; without it every answer is None."""
+MeasureForward = Callable[[NetworkValues, Size, int], float]
+"""network, tile (y, x), heads → milliseconds of one forward pass."""
 
-    def __init__(self, measure: Measure | None):
+
+class Meter:
+    """Asks ``measure`` and ``forward`` at most once per question; without them every answer is None."""
+
+    def __init__(self, measure: Measure | None, forward: MeasureForward | None = None):
         self._measure = measure
+        self._forward = forward
+        self._latencies: dict[tuple[NetworkValues, Size, int], float | None] = {}
         self._known: dict[tuple[NetworkValues, Size, int, int], StepCost | None] = {}
 
     def __bool__(self) -> bool:
@@ -87,3 +97,15 @@ class Meter:
         """Iterations that the time allows; None when unlimited or not measured."""
         cost, seconds = self.cost(network, patch, batch, heads), budget.training_seconds
         return None if cost is None or seconds is None else max(1, int(seconds / cost.seconds_per_iteration))
+
+    def latency_ms(self, network: NetworkValues, tile: Size, heads: int) -> float | None:
+        """Milliseconds of one forward pass; None when it was not measured or did not fit into memory."""
+        if self._forward is None:
+            return None
+        key = (network.model_copy(update={"deep_supervision": 0}), tile, heads)
+        if key not in self._latencies:
+            try:
+                self._latencies[key] = self._forward(*key)
+            except ResourceError:
+                self._latencies[key] = None
+        return self._latencies[key]

@@ -9,7 +9,7 @@ from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.plan import Alternative, Decision, Plan, PlanValues
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError, UsageError
-from ercpseg.planner.budget import Budget, Measure, Meter
+from ercpseg.planner.budget import Budget, Measure, MeasureForward, Meter
 from ercpseg.planner.pins import apply_pins, check_pins, check_value
 from ercpseg.planner.rule import Choice, Context, RuleText
 from ercpseg.planner.rules import KEYS, RULES
@@ -21,6 +21,8 @@ def make_plan(
     budget: Budget,
     measure: Measure | None = None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    forward: MeasureForward | None = None,
 ) -> Plan:
     """Decide every value of the plan.
 
@@ -34,6 +36,8 @@ def make_plan(
         device, memory, time of one fold.
     measure
         tells what an iteration costs here; without it the schedule is a default and says so.
+    forward
+        tells what a forward pass costs here.
     overrides
         what the user sets, ``section.key`` or ``section.key.entry`` → value; stronger than the recipe.
 
@@ -60,7 +64,7 @@ def make_plan(
     decided: dict[str, Any] = {}
     decisions: list[Decision] = []
     warnings = list(fingerprint.warnings)
-    context = Context(fingerprint, budget, Meter(measure), pins, decided)
+    context = Context(fingerprint, budget, Meter(measure, forward), pins, decided)
     for rule in RULES:
         advice = rule.decide(context)
         warnings += advice.warnings

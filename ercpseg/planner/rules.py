@@ -6,12 +6,14 @@ from ercpseg.planner import rules_frame, rules_loss, rules_network, rules_postpr
 from ercpseg.planner.rule import Rule
 
 RULES: tuple[Rule, ...] = (
-    Rule((), rules_frame.polarity),
+    Rule(("preparation.invert", "augmentation.invert_prob"), rules_frame.polarity),
     Rule(("preparation.clip_percentiles",), rules_frame.normalisation),
     Rule(("preparation.field_mask",), rules_frame.field_mask),
+    Rule(("preparation.median_px",), rules_frame.denoise),
     Rule(("network.name",), rules_frame.network_name),
     Rule(("preparation.working_long_side_px",), rules_frame.working_size),
     Rule(("heads.structures", "heads.parents"), rules_network.heads),
+    Rule(("preparation.thin",), rules_network.resampling),
     Rule(("network.features",), rules_network.features),
     Rule(("patch.size_px", "patch.tile_px", "patch.whole_frame"), rules_network.patch),
     Rule(("network.deep_supervision",), rules_network.deep_supervision),
@@ -19,6 +21,10 @@ RULES: tuple[Rule, ...] = (
     Rule(("patch.batch_size",), rules_network.batch),
     Rule(("loss.head_weight", "loss.dice_weight", "loss.focal_weight"), rules_loss.base_loss),
     Rule(("loss.focal_alpha", "loss.focal_gamma"), rules_loss.focal),
+    Rule(("loss.fn_weight",), rules_loss.misses),
+    Rule(("loss.skeleton_weight",), rules_loss.skeletons),
+    Rule(("loss.component_weight",), rules_loss.components),
+    Rule(("loss.terms",), rules_loss.further_terms),
     Rule(("loss.level_weights", "loss.max_pooled"), rules_loss.output_levels),
     Rule(
         (
@@ -30,9 +36,14 @@ RULES: tuple[Rule, ...] = (
         rules_training.affine,
     ),
     Rule(
+        ("augmentation.elastic_prob", "augmentation.elastic_sigma_px", "augmentation.elastic_shift_px"),
+        rules_training.elastic,
+    ),
+    Rule(
         (
             "augmentation.noise_sd",
             "augmentation.blur_sd_px",
+            "augmentation.low_resolution",
             "augmentation.brightness",
             "augmentation.contrast",
             "augmentation.gamma",
@@ -49,9 +60,12 @@ RULES: tuple[Rule, ...] = (
             "schedule.time_budget_s",
             "schedule.device",
             "schedule.seed",
+            "schedule.expected_epoch_s",
+            "schedule.expected_memory_gb",
         ),
         rules_training.schedule,
     ),
+    Rule(("inference.latency_budget_ms", "inference.expected_latency_ms"), rules_training.latency),
     Rule(
         (
             "optimiser.name",

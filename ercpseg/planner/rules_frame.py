@@ -8,7 +8,7 @@ from ercpseg.documents.plan import NetworkValues
 from ercpseg.networks import divisor
 from ercpseg.planner.families import Traits, traits_of
 from ercpseg.planner.rule import Advice, Choice, Context, percent
-from ercpseg.planner.sizes import CROP_BATCH, features_for, largest_working_size, parse_shapes, training_patch
+from ercpseg.planner.sizes import CROP_BATCH, features_for, largest_working_size, parse_shapes, round_up, training_patch
 from ercpseg.structures import StructureSet
 
 COMMON_SIDE_PX = 512
@@ -17,6 +17,13 @@ LEAST_SIDE_PX = 256
 """Smallest long side that a lack of time may lead to (Gherardini 2020 worked at 256)."""
 PADDED_TO_PX = 64
 """What the light network pads to: sizes between its multiples cost as much as the next one."""
+MIXED_FRAC = 0.1
+"""Share of the rarer polarity from which data count as mixed."""
+REAL_TIME_MS = 66.0
+"""Frames at 15 per second; FRA-Net took 66.5 ms."""
+FORWARD_SHARE = 0.7
+"""Share of a frame's time for the network; the rest is for decoding, preparing and finishing. Measured on 512²."""
+RESIDUAL_MEMORY_GB, RESIDUAL_FRAMES = 10.0, 200
 LEAST_ITERATIONS = 400
 """Fewer training steps than this give nothing worth having, so pixels are given up first. Judgement."""
 
@@ -24,25 +31,80 @@ LEAST_ITERATIONS = 400
 def polarity(context: Context) -> Advice:
     """R1: polarity.
 
-    Decides: nothing yet; warns when devices are bright in more than a tenth of the frames.
-    From: the contrast of structures whose names say device (mean inside − mean of a ring, negative = darker).
-    Because: canonical frames show devices dark; frames of both polarities make the network learn everything twice,
-    and weights that were trained on dark devices do not know bright ones.
+    Decides: whether grey values are turned round for training and prediction, and how often augmentation does so.
+    From: the share of frames in which a structure whose name says device is brighter than its surroundings.
+    Because: canonical frames show devices dark, and weights trained on dark devices do not know bright ones. Where devices
+    are bright in at least 90 % of the frames all are turned round. From 10 to 90 % the network has to learn both, so
+    augmentation turns half as many frames as the rarer polarity has; below 10 % nothing is done.
     Source: Martin 2022 (its grey erosion thickens wires only when they are dark); DICOM MONOCHROME2 [E2/E3]
     """
     devices = {name: s for name, s in context.fingerprint.structures.items() if s.device and s.frames}
-    names = ", ".join(name for name, s in devices.items() if s.bright_frac > 0.1)
-    if not names:
-        return Advice()
-    share = sum(s.bright_frac * s.frames for s in devices.values()) / sum(s.frames for s in devices.values())
-    if share >= 0.9:
-        advice = (
-            "the frames agree with each other and can be trained on, but weights made for dark devices will not fit"
+    share = _bright_share(context)
+    bright = ", ".join(name for name, s in devices.items() if s.bright_frac > MIXED_FRAC) or "no device"
+    inputs = {"bright_frac": {name: s.bright_frac for name, s in devices.items()}, "bright_share": round(share, 4)}
+    turned, mixed = share >= 1 - MIXED_FRAC, MIXED_FRAC < share < 1 - MIXED_FRAC
+    rarer = min(share, 1 - share)
+    prob = round(rarer / 2, 3) if mixed else 0.0
+    said = f"Devices are bright in {percent(share)} of the frames" if devices else "No structure's name says device"
+    warnings: tuple[str, ...] = ()
+    if turned:
+        warnings = (
+            f"Polarity (R1): {bright} bright, over all devices in {percent(share)} of the frames; grey values are turned "
+            "round, so the model expects frames like these and no others.",
         )
-    else:
-        advice = "invert the bright frames before the import, or the network has to learn both polarities"
+    elif mixed:
+        warnings = (
+            f"Polarity (R1): {bright} bright, over all devices in {percent(share)} of the frames; the network has to "
+            "learn both polarities. Better: say in a descriptor which files are inverted.",
+        )
     return Advice(
-        warnings=(f"Polarity (R1): {names} bright, over all devices in {percent(share)} of the frames; {advice}.",)
+        {
+            "preparation.invert": Choice(
+                turned,
+                f"{said}: {'all are turned round' if turned else 'grey values stay as they are'}.",
+                inputs,
+                [(not turned, "Weights know one polarity: the one that canonical frames have.")],
+            ),
+            "augmentation.invert_prob": Choice(
+                prob, f"{said}: {'half of the rarer polarity' if mixed else 'one polarity only'}.", inputs
+            ),
+        },
+        warnings,
+    )
+
+
+def _bright_share(context: Context) -> float:
+    """Over the frames measured, as the fingerprint says it, else over its structures."""
+    f = context.fingerprint
+    devices = [s for s in f.structures.values() if s.device and s.frames]
+    if f.bright_device_frac:
+        return f.bright_device_frac
+    frames = sum(s.frames for s in devices)
+    return sum(s.bright_frac * s.frames for s in devices) / frames if frames else 0.0
+
+
+def denoise(context: Context) -> Advice:
+    """R5: median filter.
+
+    Decides: the side of the median filter on native pixels before anything else; 0 means none.
+    From: the 10th percentile w₁₀ of the native width of thin structures.
+    Because: a median of side k erases lines narrower than about k/2 (a 7 × 7 filter removes what is below 3.5 px), so it is
+    left out wherever a structure is thin; noise is what networks remove best. Text and markers (R4) lie outside the
+    field, which R3 masks, and are no reason either. A recipe that had one (Pishro 2026: 7 × 7) may pin it.
+    Source: Pishro 2026 (7 × 7 for ducts and stones); geometry [E3]
+    """
+    side = context.fingerprint.reference_long_side_px
+    base = min(1.0, COMMON_SIDE_PX / side)
+    thin = {name: t for name, t in traits_of(context.fingerprint, base).items() if t.is_("thin")}
+    name, width = _thinnest(thin, base)
+    because = (
+        f"{name} is {width:.1f} px wide and a median of more than {max(1, round(width - 2))} px would eat it."
+        if width is not None
+        else "Nothing is thin, and networks remove noise without a filter that also rounds off stones."
+    )
+    inputs = {"thinnest": name, "width10_px": width and round(width, 2)}
+    return Advice(
+        {"preparation.median_px": Choice(0, because, inputs, [(7, "Pishro 2026; lines below 3.5 px vanish.")])}
     )
 
 
@@ -99,34 +161,49 @@ def network_name(context: Context) -> Advice:
     """R11: network.
 
     Decides: the network, by its name in the NETWORKS table.
-    From: the device.
-    Because: on a CPU only a network with one convolution per level sees enough frames in the time there is; a GPU can
-    afford the plain U-Net of nnU-Net, which newer architectures hardly beat once everything else is configured.
-    Source: Gherardini 2020 (71 against 451 ms); nnU-Net Revisited 2024; science reference R32 [E1/E2]
+    From: the device, its memory, the number of frames, the latency that a frame may have (R32).
+    Because: on a CPU only a network with one convolution per level sees enough frames in the time there is, and so it is where
+    a frame may take no more than 66 ms. A GPU can afford nnU-Net's plain U-Net, which newer architectures hardly beat once
+    everything else is configured; from 10 GB and 200 frames on its residual encoder, the best of those that were
+    compared on equal terms.
+    Source: Gherardini 2020 (71 against 451 ms); FRA-Net 2020 (66.5 ms); nnU-Net Revisited 2024 [E1/E2]
     """
-    device = context.budget.device
-    name = "light" if device == "cpu" else "unet"
-    because = (
-        "Training runs on a CPU, where the light network makes several times as many steps in the same time."
-        if name == "light"
-        else f"Training runs on {device}, which can afford nnU-Net's plain U-Net."
-    )
+    budget, frames = context.budget, context.fingerprint.frames
+    device, latency = budget.device, budget.latency_ms
+    hurried = latency is not None and latency <= REAL_TIME_MS
+    rich = device == "cuda" and budget.memory_gb >= RESIDUAL_MEMORY_GB and frames >= RESIDUAL_FRAMES
     others = {
-        "light": "One convolution per level and a start at half resolution save time that a GPU does not lack.",
+        "light": "One convolution per level and a start at half resolution save time that this machine does not lack.",
         "unet": "Two convolutions per level at full resolution leave a CPU too few steps.",
+        "resenc": f"It wants a GPU of {RESIDUAL_MEMORY_GB:.0f} GB and {RESIDUAL_FRAMES} frames.",
     }
+    if device == "cpu":
+        name = "light"
+        because = "Training runs on a CPU, where the light network makes several times as many steps in the same time."
+    elif hurried:
+        name, because = "light", f"A frame may take {latency:.0f} ms, which is real time."
+        others |= dict.fromkeys(("unet", "resenc"), "It takes several times as long per frame.")
+    elif rich:
+        name = "resenc"
+        because = f"{frames} frames and {budget.memory_gb:.0f} GB of {device} memory can afford the residual encoder."
+        others["unet"] = "The residual encoder gained about a point on equal terms."
+    else:
+        name, because = "unet", f"Training runs on {device}, which can afford nnU-Net's plain U-Net."
     rest = tuple((other, why) for other, why in others.items() if other != name)
-    return Advice({"network.name": Choice(name, because, {"device": device}, rest)})
+    inputs = {"device": device, "memory_gb": round(budget.memory_gb, 1), "frames": frames, "latency_budget_ms": latency}
+    return Advice({"network.name": Choice(name, because, inputs, rest)})
 
 
 def working_size(context: Context) -> Advice:
     """R6: working size.
 
     Decides: the longer side to which every frame is resampled.
-    From: the 10th percentile w₁₀ of the local width of thin structures, the frames' longer side, the time there is.
+    From: the 10th percentile w₁₀ of the local width of thin structures, the frames' longer side, the time there is, the
+    time that a frame may take.
     Because: a thin structure needs 3 px to be seen and 2 px at least (sampling theorem); s = min(1, max(3/w₁₀,
     512/side)), and s = min(2/w₁₀, 1.5) where w₁₀ < 2 px already. Without thin structures 512 px suffice. Where the time
-    allows fewer than 400 steps of four windows half as long as the frame, the size shrinks towards 2 px and 256 px.
+    allows fewer than 400 steps of four windows half as long as the frame, or a frame would take longer than it may, the
+    size shrinks towards 2 px and 256 px.
     Source: Light U-Net at 256² misses wires that FRA-Net at 512² finds; Nyquist; the time rule is judgement [E1/E3/J]
     """
     side = context.fingerprint.reference_long_side_px
@@ -185,19 +262,37 @@ def _affordable(
     candidates = sorted({wanted_px, middle, least}, reverse=True)
     others: list[tuple[int, str]] = []
     for candidate in candidates:
-        steps = _steps(context, candidate)
-        if steps is None or steps >= LEAST_ITERATIONS or candidate == candidates[-1]:
+        steps, slow = _steps(context, candidate), _too_slow(context, candidate)
+        few = steps is not None and steps < LEAST_ITERATIONS
+        if not (few or slow) or candidate == candidates[-1]:
             break
-        others.append((candidate, f"The time allows {steps} steps of it, fewer than {LEAST_ITERATIONS}."))
+        too_few = f"The time allows {steps} steps of it, fewer than {LEAST_ITERATIONS}."
+        others.append((candidate, slow or too_few))
     left = [side for side in candidates if side < candidate]
     others += [(side, f"Not needed: {candidate} px leaves enough steps.") for side in left]
     if candidate == wanted_px:
         return wanted_px, "", others
-    note = (
-        f" At {wanted_px} px the time would allow fewer than {LEAST_ITERATIONS} steps, so "
-        f"{candidate} px ({steps} steps)."
+    why = next(reason for side, reason in others if side == wanted_px)
+    note = f" At {wanted_px} px: {why[0].lower()}{why[1:-1]}; so {candidate} px" + (
+        f" ({steps} steps)." if steps else "."
     )
     return candidate, note, others
+
+
+def _too_slow(context: Context, long_side_px: int) -> str:
+    """What a tile of whole frames takes at this working side, when that is more than it may; empty otherwise."""
+    budget_ms = context.budget.latency_ms
+    if budget_ms is None:
+        return ""
+    name = context["network.name"]
+    working = largest_working_size(parse_shapes(context.fingerprint.shapes), long_side_px)
+    features = features_for(name, min(working))
+    heads = len(StructureSet(tuple(context.fingerprint.structures)).heads())
+    network = NetworkValues(name=name, features=features, deep_supervision=0)
+    taken = context.meter.latency_ms(network, round_up(working, divisor(name, features)), heads)
+    if taken is None or taken <= FORWARD_SHARE * budget_ms:
+        return ""
+    return f"A forward pass takes {taken:.0f} ms here; a frame may take {budget_ms:.0f} ms."
 
 
 def _steps(context: Context, long_side_px: int) -> int | None:

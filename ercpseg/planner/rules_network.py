@@ -27,7 +27,7 @@ CPU_PIXELS_PER_STEP = 512**2
 """On a CPU a step of this many pixels takes about 0.2 s; larger steps leave too few of them. Measured."""
 ENOUGH_ITERATIONS = 2500
 """With fewer steps than this, more steps are worth more than larger batches. Judgement."""
-MAX_AUXILIARY = {"unet": 3, "light": 2, "light-full": 2}
+MAX_AUXILIARY = {"unet": 3, "resenc": 3, "light": 2, "light-full": 2}
 
 
 def heads(context: Context) -> Advice:
@@ -57,6 +57,24 @@ def heads(context: Context) -> Advice:
             ),
         }
     )
+
+
+def resampling(context: Context) -> Advice:
+    """R7: resampling of masks.
+
+    Decides: the structures of which any coverage counts when a mask shrinks below 2 px.
+    From: the family and the working size.
+    Because: frames are resampled by anti-aliased cubic interpolation, masks structure by structure, a pixel being set where
+    half of it is covered; a line thinner than 2 px would break by that, so for thin and tiny structures any coverage counts
+    there. What stays wider would only grow fat.
+    Source: nnU-Net issue 1390 (interpolating thin structures); sampling theorem [E2/E3]
+    """
+    names = tuple(
+        n for n in context["heads.structures"] if context.traits[n].is_("thin") or context.traits[n].is_("tiny")
+    )
+    widths = {name: round(context.traits[name].width10_px, 2) for name in names}
+    because = f"Thin or tiny: {', '.join(names)}." if names else "Nothing is thin or tiny."
+    return Advice({"preparation.thin": Choice(names, because, {"width10_px": widths})})
 
 
 def features(context: Context) -> Advice:

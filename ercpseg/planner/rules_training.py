@@ -7,6 +7,7 @@ from typing import Any
 from ercpseg.documents.plan import NetworkValues, Size
 from ercpseg.planner.budget import RESERVE_FRAC
 from ercpseg.planner.rule import Advice, Choice, Context, percent
+from ercpseg.planner.rules_frame import FORWARD_SHARE
 from ercpseg.planner.rules_network import narrowest
 
 SIDED = frozenset({"endoscope", "cbd", "left", "right"})
@@ -17,38 +18,90 @@ MAX_ITERATIONS = 250_000
 LONG_SCHEDULE = 25_000
 """From so many iterations on SGD reaches further than AdamW in nnU-Net's setting. Judgement."""
 CPU_EPOCHS_UNMEASURED = 40
+MAX_TURN_DEG = 30.0
+BOTH_SIDES_FRAC = 0.1
+ELASTIC_PROB = 0.1
 
 
 def affine(context: Context) -> Advice:
     """R19: rotation, scale, shift, mirroring.
 
-    Decides: the ranges of the spatial transforms. Elastic deformation (R18) is off.
-    From: the names of the structures (the side on which the endoscope enters is not in the fingerprint).
-    Because: patients lie alike, so that ±180° as for cells teaches what never occurs. Mirroring is left out where a
-    structure has a side: the duct and the way of the endoscope are never seen mirrored, a left lung is no right one.
+    Decides: the ranges of the spatial transforms, and whether frames are mirrored in training and prediction.
+    From: how much the endoscope's direction at its entry varies, and the sides on which it enters; the structures' names.
+    Because: patients lie alike, so ±180° as for cells teaches what never occurs: ±(10° + twice the spread of the endoscope's
+    axis), 30° at most; 15° where there is no endoscope to measure. Mirroring is left out where a structure has a side,
+    unless the endoscope enters from the left and from the right in a tenth of the frames each. Up-down never occurs.
     Source: Ambrosini 2017 (±9°, ±12 %, ±16 %); ToothFairy2 winner (no mirroring); ranges are judgement [E2/J]
     """
-    words = {name: SIDED & set(name.split("_")) for name in context.fingerprint.structures}
-    sided = [name for name, found in words.items() if found]
-    mirror = () if sided else (1,)
-    because = (
-        f"Not mirrored: {', '.join(sided)} has a side, and nobody has measured that both occur."
-        if sided
-        else "No structure's name tells of a side, so left-right mirroring is allowed; up-down never is."
+    f = context.fingerprint
+    sd = f.scope_axis_sd_deg
+    turn = 15.0 if sd is None else round(min(MAX_TURN_DEG, 10.0 + 2 * sd), 1)
+    turn_because = (
+        "No endoscope was measured; what the C-arm and the patient vary."
+        if sd is None
+        else f"±(10° + 2 × {sd:.1f}°), the spread of the endoscope's axis, at most {MAX_TURN_DEG:.0f}°."
     )
-    mirrors: list[tuple[tuple[int, ...], str]] = [((0, 1), "Up-down mirroring: no patient lies that way.")]
-    if sided:
-        mirrors.append(((1,), "Left-right mirroring would show anatomy that does not occur."))
+    words = {name: SIDED & set(name.split("_")) for name in f.structures}
+    sided = [name for name, found in words.items() if found]
+    left, right = f.entry_sides.get("left", 0.0), f.entry_sides.get("right", 0.0)
+    both = min(left, right) >= BOTH_SIDES_FRAC
+    mirror = (1,) if both or not sided else ()
+    if both:
+        because = (
+            f"The endoscope enters from the left in {percent(left)} and from the right in {percent(right)}: both occur."
+        )
+    elif sided:
+        measured = f" (left {percent(left)}, right {percent(right)})" if f.entry_sides else ""
+        because = f"Not mirrored: {', '.join(sided)} has a side, and the endoscope does not enter on both{measured}."
     else:
+        because = "No structure's name tells of a side, so left-right mirroring is allowed; up-down never is."
+    mirrors: list[tuple[tuple[int, ...], str]] = [((0, 1), "Up-down mirroring: no patient lies that way.")]
+    if mirror:
         mirrors.append(((), "Without mirroring there would be half as many frames to learn from."))
-    turn = ((180.0, "nnU-Net's ±180° is for data without an orientation."),)
-    ranges = "Patients lie alike; moderate range around what the C-arm and the patient vary."
+    else:
+        mirrors.append(((1,), "Left-right mirroring would show anatomy that does not occur."))
+    full = ((180.0, "nnU-Net's ±180° is for data without an orientation."),)
+    inputs = {"sided": sided, "entry_sides": dict(f.entry_sides)}
     return Advice(
         {
-            "augmentation.rotation_deg": Choice(15.0, ranges + " ±(10° + spread), spread taken as 5°.", {}, turn),
+            "augmentation.rotation_deg": Choice(turn, turn_because, {"scope_axis_sd_deg": sd}, full),
             "augmentation.scale": Choice((0.7, 1.4), "Magnification of image intensifiers; nnU-Net's range.", {}),
-            "augmentation.shift_frac": Choice(0.16, ranges, {}),
-            "augmentation.mirror_axes": Choice(mirror, because, {"sided": sided}, mirrors),
+            "augmentation.shift_frac": Choice(0.16, "Ambrosini's range; what the table moves.", {}),
+            "augmentation.mirror_axes": Choice(mirror, because, inputs, mirrors),
+        }
+    )
+
+
+def elastic(context: Context) -> Advice:
+    """R18: elastic deformation.
+
+    Decides: how often, how smoothly and how far frames are bent.
+    From: the endoscope's width w_S at working size.
+    Because: an endoscope bends, but its width does not, so the bending must be smooth over several widths: σ = 4·w_S, in
+    a tenth of the patches, with shifts of at most 0.15·σ, so that nothing is stretched by more than about 15 %. Without an
+    endoscope nobody knows what may bend, and there is none.
+    Source: Martin 2022 (limited range); Ambrosini 2017 and nnU-Net (none); amounts are geometry [E3/J]
+    """
+    scope = context.traits.get("endoscope")
+    if scope is None or not scope.shown or scope.width50_px <= 0:
+        none = "No endoscope whose width could bound it."
+        return Advice(
+            {
+                "augmentation.elastic_prob": Choice(0.0, none, {}),
+                "augmentation.elastic_sigma_px": Choice(0.0, none, {}),
+                "augmentation.elastic_shift_px": Choice(0.0, none, {}),
+            }
+        )
+    sigma = round(4 * scope.width50_px, 1)
+    inputs = {"scope_width_px": round(scope.width50_px, 1)}
+    because = f"σ = 4 × {scope.width50_px:.0f} px."
+    return Advice(
+        {
+            "augmentation.elastic_prob": Choice(
+                ELASTIC_PROB, "A tenth of the patches.", inputs, [(0.0, "nnU-Net's default; endoscopes bend.")]
+            ),
+            "augmentation.elastic_sigma_px": Choice(sigma, because, inputs),
+            "augmentation.elastic_shift_px": Choice(round(0.15 * sigma, 1), "0.15·σ.", inputs),
         }
     )
 
@@ -58,8 +111,9 @@ def intensity(context: Context) -> Advice:
 
     Decides: the ranges of the transforms of grey values, and how often each is applied.
     From: the noise of the frames; the width of the narrowest structure at working size.
-    Because: up to twice the noise there is makes a low-dose frame; a blur beyond a fifth of a wire's width removes it;
-    exposure control changes brightness and contrast by about a quarter.
+    Because: up to twice the noise there is makes a low-dose frame; a blur beyond a fifth of a wire's width removes it, and so
+    does a lower resolution that leaves less than 2 px of it (at least half in any case); exposure control changes
+    brightness and contrast by about a quarter.
     Source: nnU-Net 2.8.1; Poisson–Gauss noise of detectors; geometry [E2/E3]
     """
     noise = context.fingerprint.intensity.noise_sd.p50
@@ -67,6 +121,7 @@ def intensity(context: Context) -> Advice:
     narrow, width = narrowest(context)
     blur = 1.0 if width is None else round(min(1.0, 0.2 * width), 3)
     blur_because = f"A fifth of {narrow}'s {width:.1f} px, at most 1 px." if width is not None else "Nothing is thin."
+    coarse = 0.5 if width is None else round(min(1.0, max(0.5, 2 / width)), 3)
     common = "nnU-Net's habit, within what exposure control does."
     return Advice(
         {
@@ -75,6 +130,11 @@ def intensity(context: Context) -> Advice:
             ),
             "augmentation.blur_sd_px": Choice(
                 blur, blur_because, {"narrowest": narrow}, [(1.0, f"It would blur {narrow} away.")]
+            ),
+            "augmentation.low_resolution": Choice(
+                coarse,
+                f"2 px of {narrow}'s {width:.1f} px." if width is not None else "Nothing is thin: down to a half.",
+                {"narrowest": narrow, "width_px": width and round(width, 2)},
             ),
             "augmentation.brightness": Choice((0.75, 1.25), common, {}),
             "augmentation.contrast": Choice((0.75, 1.25), common, {}),
@@ -123,6 +183,7 @@ def schedule(context: Context) -> Advice:
     full = max(1, wanted // per_epoch)
     shorter = [(full, "The default length; the time that there is does not allow it.")] if full > epochs else []
     longer = [(full, "The default length; the time that there is allows more.")] if full < epochs else []
+    memory = None if cost is None else cost.memory_gb
     default = " (default for a CPU)" if cpu and budget.time_budget_s is None else ""
     return Advice(
         {
@@ -141,7 +202,50 @@ def schedule(context: Context) -> Advice:
             ),
             "schedule.device": Choice(budget.device, "The device the plan was made for.", {}),
             "schedule.seed": Choice(1, "Fixed, so that a run can be repeated.", {}),
+            "schedule.expected_epoch_s": Choice(
+                None if seconds is None else round(seconds * per_epoch, 2),
+                "Not measured." if seconds is None else f"{per_epoch} iterations of {seconds:.3g} s.",
+                {"seconds_per_iteration": seconds},
+            ),
+            "schedule.expected_memory_gb": Choice(
+                None if memory is None else round(memory, 3),
+                "Not measured."
+                if memory is None
+                else "Of the measured iteration, above what the program takes anyway.",
+                {"memory_budget_gb": round(budget.memory_gb, 1)},
+            ),
         }
+    )
+
+
+def latency(context: Context) -> Advice:
+    """R32: latency.
+
+    Decides: the time that a frame may take in prediction, and what a forward pass of a tile takes here.
+    From: what was asked for; a measurement on this machine.
+    Because: fluoroscopy runs at 6 to 15 frames a second, and a mask that comes late is no help. Network (R11) and working size
+    (R6) are chosen to keep to it, leaving three tenths of the time for decoding, preparing and finishing.
+    Source: FRA-Net 2020 (66.5 ms); Gherardini 2020 (71 ms); the share is measured [E1]
+    """
+    network = NetworkValues(**{key: context[f"network.{key}"] for key in NetworkValues.model_fields})
+    heads = len(context["heads.structures"]) + len(context["heads.parents"])
+    tile: Size = tuple(context["patch.tile_px"])
+    budget_ms, taken = context.budget.latency_ms, context.meter.latency_ms(network, tile, heads)
+    inputs = {"network": network.name, "tile_px": list(tile)}
+    warnings: tuple[str, ...] = ()
+    if budget_ms is not None and taken is not None and taken > FORWARD_SHARE * budget_ms:
+        warnings = (
+            f"LATENCY: a forward pass takes {taken:.0f} ms here, more than {percent(FORWARD_SHARE)} of the {budget_ms:.0f} ms "
+            "that a frame may take; at no smaller size would the thinnest structure be seen (R32).",
+        )
+    asked = "No limit was asked for." if budget_ms is None else "Asked for."
+    measured = "Not measured." if taken is None else f"A tile of {tile[0]} × {tile[1]} px through {network.name}."
+    return Advice(
+        {
+            "inference.latency_budget_ms": Choice(budget_ms, asked, {}),
+            "inference.expected_latency_ms": Choice(None if taken is None else round(taken, 2), measured, inputs),
+        },
+        warnings,
     )
 
 

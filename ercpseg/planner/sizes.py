@@ -9,12 +9,16 @@ from ercpseg.documents.plan import Size
 
 LIGHT_FEATURES = (16, 16, 32, 64, 64, 128)
 """Encoder channels of the Light U-Net (Gherardini et al. 2020, our reconstruction)."""
+RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6, 6, 6)
+"""Blocks per level of nnU-Net's residual encoder."""
 MIN_BOTTLENECK_PX = 4
 LEAST_CROP_PX = 192
 CROP_BATCH = 4
 """Four windows of half a frame's side cost what one frame costs, and batch statistics want at least four samples."""
 REFERENCE_ELEMENTS = 85e6
 """nnU-Net 2.8.1: feature elements of its reference 2D network …"""
+RESIDUAL_ELEMENTS = 135e6
+"""… and of its residual encoder, counted alike …"""
 REFERENCE_BATCH = 12
 REFERENCE_MEMORY_GB = 8.0
 """… which trains with this batch size in this memory."""
@@ -61,7 +65,7 @@ def features_for(name: str, short_side_px: int) -> tuple[int, ...]:
     (8, (16, 16, 32, 64, 64, 128))
     """
     halvings = max(2, int(math.log2(max(short_side_px, MIN_BOTTLENECK_PX) / MIN_BOTTLENECK_PX)))
-    if name == "unet":
+    if name in ("unet", "resenc"):
         return tuple(min(32 * 2**level, 512) for level in range(min(halvings, 7) + 1))
     levels = halvings if name == "light" else halvings + 1
     return LIGHT_FEATURES[: max(3, levels)]
@@ -82,12 +86,24 @@ def training_patch(working: Size, multiple: int, *, crops: bool) -> Size:
 
 def feature_elements(name: str, features: Sequence[int], patch: Size, heads: int) -> float:
     """Elements of all feature maps for one sample: nnU-Net's measure of memory (``compute_conv_feature_map_size``)."""
+    if name == "resenc":
+        return _residual_elements(features, patch, heads)
     first, convolutions = (1, 1) if name == "light" else (0, 2 if name == "unet" else 1)
     sizes = [patch[0] * patch[1] / 4.0 ** (level + first) for level in range(len(features))]
     encoder = sum(convolutions * f * size for f, size in zip(features, sizes, strict=True))
     # Each decoder level: one transposed convolution and as many convolutions as in the encoder.
     decoder = sum((1 + convolutions) * f * size for f, size in zip(features[:-1], sizes[:-1], strict=True))
     return encoder + decoder + heads * patch[0] * patch[1]
+
+
+def _residual_elements(features: Sequence[int], patch: Size, heads: int) -> float:
+    """The same for nnU-Net's residual encoder: a stem, two convolutions per block and a skip where channels or size change."""
+    sizes = [patch[0] * patch[1] / 4.0**level for level in range(len(features))]
+    total = features[0] * sizes[0] + heads * patch[0] * patch[1]
+    for level, (f, size) in enumerate(zip(features, sizes, strict=True)):
+        skip = 1 if level and f != features[level - 1] else 0
+        total += (2 * RESIDUAL_BLOCKS[level] + skip) * f * size
+    return total + sum(2 * f * size for f, size in zip(features[:-1], sizes[:-1], strict=True))
 
 
 def batch_for_memory(name: str, features: Sequence[int], patch: Size, heads: int, memory_gb: float) -> int:
@@ -97,5 +113,5 @@ def batch_for_memory(name: str, features: Sequence[int], patch: Size, heads: int
     3
     """
     elements = feature_elements(name, features, patch, heads)
-    reference = REFERENCE_ELEMENTS * memory_gb / REFERENCE_MEMORY_GB
+    reference = (RESIDUAL_ELEMENTS if name == "resenc" else REFERENCE_ELEMENTS) * memory_gb / REFERENCE_MEMORY_GB
     return round(reference / elements * REFERENCE_BATCH)

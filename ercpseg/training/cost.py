@@ -10,6 +10,8 @@ from ercpseg.documents.plan import NetworkValues
 from ercpseg.networks import build_network
 
 Size = tuple[int, int]
+MOST_SECONDS = 2.0
+"""Measuring a forward pass takes no longer than this and one pass."""
 
 
 def measure_step(
@@ -43,6 +45,27 @@ def measure_step(
         times.append(time.perf_counter() - start)
     used = torch.cuda.max_memory_allocated() if where.type == "cuda" else peak - before
     return sorted(times[1:])[steps // 2], used / 1e9
+
+
+def measure_forward(network: NetworkValues, tile: Size, heads: int, *, device: str = "cpu", passes: int = 5) -> float:
+    """Median seconds of a forward pass of one tile on random data, as prediction makes it; one warm-up pass."""
+    where = torch.device(device)
+    model = build_network(network, heads).to(where).eval()
+    if device == "cpu":
+        model = model.to(memory_format=torch.channels_last)
+    data = torch.randn((1, 1, *tile), generator=torch.Generator().manual_seed(0)).to(where)
+    times = []
+    with torch.inference_mode():
+        for _ in range(passes + 1):
+            start = time.perf_counter()
+            model(data)
+            if where.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+            if sum(times) > MOST_SECONDS:  # a large network on a CPU: one pass tells enough
+                break
+    timed = times[1:] or times
+    return sorted(timed)[len(timed) // 2]
 
 
 def _descend(model: torch.nn.Module) -> None:

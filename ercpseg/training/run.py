@@ -120,6 +120,8 @@ def train_fold(
         seconds=trainer.state.spent_s,
         seconds_per_iteration=trainer.state.spent_s / max(iterations, 1),
         expected_seconds_per_iteration=plan.values.schedule.seconds_per_iteration,
+        memory_gb=trainer.memory.peak_gb,
+        expected_memory_gb=plan.values.schedule.expected_memory_gb,
         versions={"ercpseg": __version__, **{name: metadata.version(name) for name in VERSIONS}},
         machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         finished=True,

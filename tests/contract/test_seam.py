@@ -80,7 +80,7 @@ def test_batches_have_the_planned_shape_and_parents_are_unions(workspace) -> Non
     n, size = plan.values.patch.batch_size, plan.values.patch.size_px
     assert batch["data"].shape == (n, 1, *size)
     assert batch["target"].shape == (n, len(plan.heads), *size)
-    assert batch["target"].dtype == torch.bool
+    assert batch["target"].dtype == torch.uint8
     heads = list(plan.heads)
     union = batch["target"][:, heads.index("endoscope")] | batch["target"][:, heads.index("guidewire")]
     assert torch.equal(union, batch["target"][:, heads.index("instrument")])

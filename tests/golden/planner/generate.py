@@ -122,10 +122,72 @@ def chest_like() -> Fingerprint:
     return fingerprint(structures, shapes=shapes, reference_long_side_px=1674, field_frac=spread(1.0))
 
 
+def soft_regions() -> Fingerprint:
+    """Large soft regions only: ducts and gallbladder filled with contrast, nothing thin."""
+    structures = {
+        "cbd": structure(0.06, spread(60.0, 40.0), 420.0, 12000.0),
+        "gallbladder": structure(0.09, spread(150.0, 90.0), 180.0, 21000.0, q=0.6),
+    }
+    return fingerprint(structures, field_shapes={"round": 1.0}, entry_sides={})
+
+
+def calibrated_cine() -> Fingerprint:
+    """Cine runs of one calibrated device, 15 frames a second, the endoscope entering from both sides."""
+    like = ercp_like()
+    return fingerprint(
+        like.structures,
+        shapes={"512 x 512": 900},
+        frames=900,
+        reference_long_side_px=512,
+        patients=30,
+        series=45,
+        bits={"12": 900},
+        spacing_known_frac=1.0,
+        spacing_sources={"FIDUCIAL": 900},
+        spacing_mm=spread(0.22),
+        series_length=spread(20.0, 12.0, n=45),
+        frame_time_ms=spread(66.7, n=45),
+        devices={"device 1": {"frames": 900, "mean": spread(0.4), "sd": spread(0.1)}},
+        intensity=IntensityFingerprint(
+            mean=spread(0.4), sd=spread(0.1), noise_sd=spread(0.09), mean_cv=0.06, sd_cv=0.05
+        ),
+        entry_sides={"top": 0.3, "left": 0.5, "right": 0.2},
+        scope_axis_sd_deg=7.5,
+        scope_width_px=spread(27.0, 24.0),
+        overlap=like.overlap,
+    )
+
+
+def three_patients() -> Fingerprint:
+    """20 frames of 3 patients, a stone in two of them, devices bright in a third."""
+    like = ercp_like()
+    few = {
+        name: s.model_copy(
+            update={"frames": round(20 * s.presence_frac) if name != "stone" else 2, "bright_frac": 0.33}
+        )
+        for name, s in like.structures.items()
+    }
+    return fingerprint(
+        few,
+        frames=20,
+        shapes={"576 x 576": 20},
+        reference_long_side_px=576,
+        patients=3,
+        groups=3,
+        bright_device_frac=0.33,
+        overlap=like.overlap,
+    )
+
+
 def steady(network: NetworkValues, patch: Size, batch: int, heads: int) -> StepCost:
     """A machine whose cost grows with the pixels: 0.12 s for the light network and 1 s for others per 512² sample."""
     samples = batch * patch[0] * patch[1] / 512**2
     return StepCost((0.12 if network.name == "light" else 1.0) * samples, 0.2 * samples)
+
+
+def forward_steady(network: NetworkValues, tile: Size, heads: int) -> float:
+    """Milliseconds of a pass on that machine: a third of a step of one sample."""
+    return 333 * steady(network, tile, 1, heads).seconds_per_iteration
 
 
 def plans() -> dict[str, Plan]:
@@ -134,6 +196,12 @@ def plans() -> dict[str, Plan]:
     return {
         "martin-like-cuda": make_plan(martin_like(), auto, gpu),
         "ercp-like-cpu": make_plan(ercp_like(), auto, cpu, steady),
+        "wire-only-cpu": make_plan(franet_like(), auto, cpu, steady),
+        "soft-regions-cuda": make_plan(soft_regions(), auto, Budget("cuda", 24.0)),
+        "calibrated-cine-real-time": make_plan(
+            calibrated_cine(), auto, Budget("cuda", 24.0, latency_ms=33.0), steady, forward=forward_steady
+        ),
+        "three-patients-cpu": make_plan(three_patients(), auto, cpu, steady),
         "chest-like-cpu-short": make_plan(chest_like(), auto, Budget("cpu", 8.0, 120.0, 2), steady),
     }
 

@@ -151,7 +151,7 @@ def test_the_result_has_the_patch_size(size: tuple[int, int]) -> None:
         assert after["image"].shape == (1, *PATCH)
         assert after["image"].dtype == torch.float32
         assert after["segmentation"].shape == (6, *PATCH)
-        assert after["segmentation"].dtype == torch.bool
+        assert after["segmentation"].dtype == torch.uint8
         assert torch.isfinite(after["image"]).all()
 
 

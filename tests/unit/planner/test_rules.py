@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ercpseg.documents.fingerprint import Fingerprint, StructureFingerprint
+from ercpseg.documents.fingerprint import Fingerprint, Percentiles, StructureFingerprint
 from ercpseg.documents.plan import NetworkValues, Plan, Size
 from ercpseg.errors import ResourceError, UsageError
 from ercpseg.planner.budget import Budget, StepCost
@@ -97,11 +97,170 @@ def test_field_mask(exposed: float, outside: float, masked: bool) -> None:
     assert plan_for(f).values.preparation.field_mask is masked
 
 
-@pytest.mark.parametrize(("bright", "words"), [(1.0, "agree with each other"), (0.5, "invert the bright frames")])
-def test_bright_devices_are_warned_of(bright: float, words: str) -> None:
+@pytest.mark.parametrize(
+    ("bright", "invert", "prob", "words"),
+    [
+        (0.0, False, 0.0, None),
+        (0.1, False, 0.0, None),
+        (0.3, False, 0.15, "learn both polarities"),
+        (0.8, False, 0.1, "learn both polarities"),
+        (0.9, True, 0.0, "turned round"),
+        (1.0, True, 0.0, "turned round"),
+    ],
+)
+def test_polarity(bright: float, invert: bool, prob: float, words: str | None) -> None:
     wire = structure(0.005, spread(6.0), 500.0, 900.0, device=True, bright_frac=bright)
-    (warning,) = plan_for(fingerprint({"guidewire": wire})).warnings
-    assert words in warning
+    for f in (fingerprint({"guidewire": wire}), fingerprint({"guidewire": wire}, bright_device_frac=bright)):
+        plan = plan_for(f)
+        assert (plan.values.preparation.invert, plan.values.augmentation.invert_prob) == (invert, prob)
+        assert [words in warning for warning in plan.warnings if words] == ([True] if words else [])
+    # What is no device may be bright.
+    lung = structure(0.2, spread(200.0), 900.0, 9000.0, bright_frac=1.0)
+    assert plan_for(fingerprint({"left_lung": lung})).values.preparation.invert is False
+
+
+def test_a_median_filter_is_left_to_recipes() -> None:
+    plan = plan_for(martin_like())
+    assert plan.values.preparation.median_px == 0
+    assert "guidewire is 6.0 px wide" in plan.decision("preparation.median_px").because
+    assert plan_for(ercp_like(), preparation__median_px=7).values.preparation.median_px == 7
+    with pytest.raises(UsageError):
+        plan_for(ercp_like(), preparation__median_px=99)
+
+
+def test_masks_of_what_is_thin_or_tiny_keep_any_coverage() -> None:
+    assert plan_for(ercp_like()).values.preparation.thin == ("guidewire", "stone")
+    assert plan_for(chest_like()).values.preparation.thin == ("central_line", "tubings")
+
+
+# -- what the shape asks of the loss ---------------------------------------------------------------------------------
+
+
+def test_misses_weigh_more_where_a_structure_is_thin_or_tiny() -> None:
+    weight = plan_for(ercp_like()).values.loss.fn_weight
+    assert weight == {"endoscope": 0.5, "guidewire": 0.6, "cbd": 0.5, "stone": 0.6, "instrument": 0.5, "duct": 0.5}
+
+
+def test_skeleton_recall_is_for_thin_structures_and_no_parents() -> None:
+    weight = plan_for(ercp_like()).values.loss.skeleton_weight
+    assert {name for name, value in weight.items() if value} == {"guidewire"}
+    blob = structure(0.1, spread(30.0), 30.0, 800.0)
+    assert set(plan_for(fingerprint({"vessel": blob})).values.loss.skeleton_weight.values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("components", "area05", "area95", "weight"),
+    [(2.5, 90.0, 270.0, 0.5), (1.0, 90.0, 270.0, 0.0), (1.0, 10.0, 101.0, 0.5), (1.0, 10.0, 99.0, 0.0)],
+)
+def test_each_stone_gets_its_own_dice_where_there_are_several_or_of_all_sizes(
+    components: float, area05: float, area95: float, weight: float
+) -> None:
+    area = Percentiles(n=50, p05=area05, p10=area05, p50=60.0, p90=area95, p95=area95)
+    stone = structure(0.004, spread(9.0, 6.0), 8.0, 90.0, components=components, component_area_px=area)
+    values = plan_for(fingerprint({"stone": stone}, reference_long_side_px=512)).values.loss
+    assert values.component_weight["stone"] == weight
+
+
+def test_the_terms_of_a_plan_are_those_of_its_loss() -> None:
+    from ercpseg.losses.compound import planned_terms
+
+    terms = {term.name: term for term in planned_terms(plan_for(ercp_like()).values.loss)}
+    assert terms["dice"].weight["guidewire"] == 0.0 == terms["tversky"].weight["cbd"]
+    assert terms["tversky"].weight["guidewire"] == 1.0 == terms["dice"].weight["cbd"]
+    assert terms["tversky"].params["fn_weight"]["stone"] == 0.6
+
+
+# -- what the endoscope tells ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sd", "turn"), [(None, 15.0), (0.0, 10.0), (4.0, 18.0), (25.0, 30.0)])
+def test_rotation_follows_the_endoscopes_axis(sd: float | None, turn: float) -> None:
+    f = fingerprint(martin_like().structures, scope_axis_sd_deg=sd)
+    assert plan_for(f).values.augmentation.rotation_deg == turn
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "axes"), [(0.5, 0.5, (1,)), (0.9, 0.1, (1,)), (0.95, 0.05, ()), (0.0, 0.0, ())]
+)
+def test_mirroring_where_the_endoscope_enters_on_both_sides(left: float, right: float, axes: tuple[int, ...]) -> None:
+    f = fingerprint(martin_like().structures, entry_sides={"left": left, "right": right, "top": 1 - left - right})
+    assert plan_for(f).values.augmentation.mirror_axes == axes
+
+
+def test_bending_is_bounded_by_the_endoscopes_width() -> None:
+    values = plan_for(martin_like()).values.augmentation  # 50 px at 1024 are 25 at 512
+    assert (values.elastic_prob, values.elastic_sigma_px, values.elastic_shift_px) == (0.1, 100.0, 15.0)
+    values = plan_for(franet_like()).values.augmentation
+    assert (values.elastic_prob, values.elastic_sigma_px, values.elastic_shift_px) == (0.0, 0.0, 0.0)
+
+
+def test_low_resolution_leaves_two_pixels() -> None:
+    assert plan_for(martin_like()).values.augmentation.low_resolution == 0.667  # of 3 px
+    blob = structure(0.1, spread(30.0), 30.0, 800.0)
+    assert plan_for(fingerprint({"vessel": blob})).values.augmentation.low_resolution == 0.5
+
+
+# -- budgets -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_network_follows_memory_frames_and_latency() -> None:
+    many = fingerprint(ercp_like().structures, frames=500)
+    assert plan_for(many, Budget("cuda", 24.0)).values.network.name == "resenc"
+    assert plan_for(many, Budget("cuda", 8.0)).values.network.name == "unet"
+    assert plan_for(ercp_like(), Budget("cuda", 24.0)).values.network.name == "unet"  # 100 frames
+    assert plan_for(many, Budget("cuda", 24.0, latency_ms=33.0)).values.network.name == "light"
+    assert plan_for(many, Budget("cuda", 24.0, latency_ms=200.0)).values.network.name == "resenc"
+    assert plan_for(many, Budget("cpu", 24.0)).values.network.name == "light"
+
+
+def test_frames_shrink_until_one_is_segmented_in_time() -> None:
+    def forward(network: NetworkValues, tile: Size, heads: int) -> float:
+        return 40.0 * tile[0] * tile[1] / 512**2
+
+    def working(latency_ms: float | None) -> tuple[int, float | None, bool]:
+        budget = Budget("cpu", 8.0, 36000.0, latency_ms=latency_ms)
+        plan = make_plan(ercp_like(), load_recipe("auto"), budget, steady, forward=forward)
+        values = plan.values
+        late = any(warning.startswith("LATENCY") for warning in plan.warnings)
+        return values.preparation.working_long_side_px, values.inference.expected_latency_ms, late
+
+    free, taken, late = working(None)
+    assert (free, late) == (512, False)
+    assert working(1.01 * taken / 0.7) == (512, taken, False)
+    blob = fingerprint({"vessel": structure(0.1, spread(30.0), 30.0, 800.0)})
+    plan = make_plan(blob, load_recipe("auto"), Budget("cpu", 8.0, latency_ms=15.0), steady, forward=forward)
+    assert plan.values.preparation.working_long_side_px == 256
+    assert plan.values.inference.expected_latency_ms == 10.0
+    # The wire of 2 px may not be lost, so the time is exceeded, and that is said.
+    assert working(10.0) == (512, taken, True)
+
+
+def test_what_is_expected_is_what_was_measured() -> None:
+    values = make_plan(ercp_like(), load_recipe("auto"), Budget("cpu", 8.0, 600.0), steady).values
+    schedule, samples = (
+        values.schedule,
+        values.patch.batch_size * values.patch.size_px[0] * values.patch.size_px[1] / 512**2,
+    )
+    assert schedule.expected_memory_gb == pytest.approx(0.2 * samples, abs=1e-3)
+    assert schedule.expected_epoch_s == pytest.approx(0.12 * samples * schedule.iterations_per_epoch, rel=0.01)
+    unmeasured = plan_for(ercp_like()).values
+    assert unmeasured.schedule.expected_memory_gb is None is unmeasured.inference.expected_latency_ms
+
+
+def test_nnunets_own_count_of_the_residual_encoders_features() -> None:
+    from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
+
+    from ercpseg.networks.resenc import BLOCKS
+    from ercpseg.networks.unet import common_arguments
+    from ercpseg.planner.sizes import RESIDUAL_BLOCKS, feature_elements, features_for
+
+    features = features_for("resenc", 512)
+    blocks = list(BLOCKS[: len(features)])
+    theirs = ResidualEncoderUNet(
+        **common_arguments(1, 2, features), n_blocks_per_stage=blocks, n_conv_per_stage_decoder=1
+    ).compute_conv_feature_map_size((512, 512))
+    assert RESIDUAL_BLOCKS == BLOCKS
+    assert feature_elements("resenc", features, (512, 512), 2) == pytest.approx(theirs, rel=0.01)
 
 
 def test_a_short_time_makes_frames_smaller_but_never_loses_the_wire() -> None:
@@ -470,7 +629,7 @@ def test_another_form_is_refused(docstring: str) -> None:
 
 
 def test_nonsense_budgets_are_refused() -> None:
-    with pytest.raises(UsageError, match="memory and time above 0"):
+    with pytest.raises(UsageError, match="memory, time and latency above 0"):
         Budget("cpu", 8.0, 0.0)
 
 
