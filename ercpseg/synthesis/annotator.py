@@ -6,9 +6,9 @@ import numpy as np
 
 from ercpseg.structures import Mask
 from ercpseg.synthesis.curves import Map
-from ercpseg.synthesis.domain import AnnotatorSettings
 from ercpseg.synthesis.fields import smooth_noise
 from ercpseg.synthesis.parameters import draw
+from ercpseg.synthesis.rooms import AnnotatorSettings
 
 WOBBLE_PX = 20
 """Distance over which an outline's error changes."""

@@ -1,15 +1,10 @@
-"""The user's own frames as backgrounds: scenes, or masks of another dataset, are put on them by Beer–Lambert.
-
-What a frame shows already stays, noise and all; devices and contrast attenuate it, and what they take away makes the
-remaining quanta noisier. Pasting annotated masks under random transformations is Gherardini 2020's way (CMPB
-192:105420), with attenuation of the local background in place of its global mean.
-"""
+"""Reads the user's own frames as backgrounds, and annotated masks to paste on them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,30 +15,12 @@ from ercpseg.decoding.sniff import HEAD_BYTES, sniff
 from ercpseg.decoding.source import Source
 from ercpseg.errors import DataError, InputRefused, StorageError, UsageError
 from ercpseg.frames.field import find_field
-from ercpseg.structures import DEFAULT_STRUCTURES, Mask
-from ercpseg.synthesis.annotator import annotate
+from ercpseg.structures import Mask
 from ercpseg.synthesis.curves import Map
-from ercpseg.synthesis.domain import Domain
-from ercpseg.synthesis.frame import Spacing, SyntheticFrame
-from ercpseg.synthesis.physics.chain import _spread
-from ercpseg.synthesis.physics.materials import transmitted
-from ercpseg.synthesis.scene.facts import facts
-from ercpseg.synthesis.scene.moment import moment
-from ercpseg.synthesis.scene.patient import Patient, domain_key, generator
-from ercpseg.synthesis.scene.render import draw_moment
 
 MOST = 2000
 """Backgrounds, or annotated frames to paste, that are held in memory."""
 MOST_BYTES = 2 * 1024**3
-DEPTHS: dict[str, tuple[float, float]] = {
-    "endoscope": (1.0, 2.4),
-    "guidewire": (0.2, 0.8),
-    "cbd": (0.15, 0.6),
-    "stone": (-0.5, -0.1),
-}
-"""Optical depth in the middle of pasted structures, chosen by eye; a stone takes contrast away."""
-_OTHER_DEPTH = (0.2, 0.8)
-_PASTE = 11
 
 
 @dataclass(frozen=True)
@@ -140,147 +117,3 @@ def digest(arrays: list[NDArray[np.generic]]) -> str:
         total.update(f"{array.shape}{array.dtype}".encode())
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
-
-
-@dataclass(frozen=True)
-class BackgroundStudio:
-    """A synthetic patient before a background of the user."""
-
-    who: Patient
-    background: Background
-
-    @classmethod
-    def of(cls, domain: Domain, seed: int, number: int, background: Background) -> BackgroundStudio:
-        """Patient ``number`` of ``seed`` in a picture of the background's size; bones and bowel are the background's."""
-        height, width = background.grey.shape
-        frame = domain.frame.model_copy(update={"aspect": width / height, "pixel_aspect": (1.0,), "bits": 8})
-        sized = domain.model_copy(update={"frame": frame})
-        return cls(Patient.sample(sized, seed, number, height, bare=True), background)
-
-    @property
-    def spacing(self) -> Spacing | None:
-        """Unknown: the scene's scale need not be the background's."""
-        return None
-
-    @property
-    def pulse_ms(self) -> float:
-        """The room's pulse rate."""
-        return self.who.motion.pulse_ms
-
-    def frame(self, number: int) -> SyntheticFrame:
-        """Independent frame ``number``."""
-        return self._taken(number, series=False)
-
-    def series(self, count: int) -> Iterator[SyntheticFrame]:
-        """A series before a background that stands still."""
-        for number in range(count):
-            yield self._taken(number, series=True)
-
-    def _taken(self, number: int, *, series: bool) -> SyntheticFrame:
-        now = moment(self.who, number, series=series)
-        drawn = draw_moment(now)
-        field = drawn.field & self.background.field
-        passed = transmitted(drawn.canvas)
-        pixels = composite(self.background, passed, self.who, generator(*now.pixel_seed))
-        masks = {name: mask & field for name, mask in drawn.masks.items()}
-        seen = replace(drawn, masks=masks, field=field)
-        return SyntheticFrame(
-            pixels=pixels,
-            masks=annotate(masks, field, self.who.domain.annotator, now.pixel_seed),
-            field=field,
-            bits=8,
-            truth=facts(seen, now),
-        )
-
-
-def composite(background: Background, passed: Map, who: Patient, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """An 8-bit frame (y, x): ``passed`` (y, x) is the share of the beam that gets through what was drawn."""
-    from scipy.ndimage import gaussian_filter
-
-    chain, view = who.chain, who.view
-    passed = gaussian_filter(passed, [chain.blur_mm / mm for mm in view.mm_per_px], truncate=3)
-    share = np.float32(chain.scatter)
-    passed = (1 - share) * passed + share * _spread(passed, chain.scatter_mm / view.mm_per_px[0])
-    gamma = np.float32(who.curve.gamma)
-    signal = np.maximum(background.grey, np.float32(1 / 512)) ** (1 / gamma)
-    quanta = np.float32(chain.quanta_per_mm2 * view.mm_per_px[0] * view.mm_per_px[1])
-    # Relative variance of n quanta is 1/n: the background shows 1/(n·s) already, what passes should show 1/(n·s·T).
-    extra = np.sqrt(np.maximum(1 / np.maximum(passed, np.float32(0.01)) - 1, 0) / (quanta * signal + 1))
-    noise = rng.standard_normal(signal.shape, np.float32) * extra
-    noise = gaussian_filter(noise, max(chain.noise_blur_px, 0.3), truncate=3)
-    grey = np.maximum(signal * passed * (1 + noise), 0) ** gamma
-    grey = np.where(background.field, np.clip(grey, 0, 1), background.grey)
-    return np.asarray(np.rint(grey * 255), np.uint16)
-
-
-@dataclass(frozen=True)
-class PasteStudio:
-    """Annotated masks of the user, randomly transformed, on a background of the user."""
-
-    who: Patient
-    background: Background
-    annotated: tuple[Annotated, ...]
-
-    @property
-    def spacing(self) -> Spacing | None:
-        """Unknown."""
-        return None
-
-    @property
-    def pulse_ms(self) -> float:
-        """The room's pulse rate."""
-        return self.who.motion.pulse_ms
-
-    def frame(self, number: int) -> SyntheticFrame:
-        """Frame ``number``: another annotation under another transformation."""
-        key = (self.who.seed, self.who.number, domain_key(self.who.domain), _PASTE, number)
-        rng = generator(*key)
-        source = self.annotated[int(rng.integers(len(self.annotated)))]
-        field = self.background.field
-        moved = transformed(rng, source.masks, (field.shape[0], field.shape[1]))
-        depth = np.zeros(field.shape, np.float32)
-        for name, mask in moved.items():
-            amount = np.float32(rng.uniform(*DEPTHS.get(name, _OTHER_DEPTH)))
-            layer = amount * roundness(mask)
-            depth += np.maximum(layer, -depth) if amount < 0 else layer
-        pixels = composite(self.background, np.exp(-depth), self.who, rng)
-        names = dict.fromkeys((*DEFAULT_STRUCTURES, *moved))
-        masks = {n: moved.get(n, np.zeros(field.shape, np.bool_)) & field for n in names}
-        return SyntheticFrame(pixels, annotate(masks, field, self.who.domain.annotator, key), field, bits=8)
-
-    def series(self, count: int) -> Iterator[SyntheticFrame]:
-        """Pasted masks do not move smoothly, so there is none."""
-        raise UsageError("pasted masks have no series", where="series", expected="no --paste")
-
-
-def transformed(rng: np.random.Generator, masks: dict[str, Mask], shape: tuple[int, int]) -> dict[str, Mask]:
-    """Masks under one random rotation (0 to 90°), zoom (0.6 to 1.4), shift (± 0.2) and flips (Gherardini 2020)."""
-    from scipy import ndimage
-
-    size = next(iter(masks.values())).shape
-    angle, zoom = (
-        np.deg2rad(rng.uniform(0, 90)),
-        rng.uniform(0.6, 1.4) * min(s / n for s, n in zip(shape, size, strict=True)),
-    )
-    flips = rng.choice([-1.0, 1.0], 2)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * flips / zoom
-    shift = rng.uniform(-0.2, 0.2, 2) * shape
-    offset = (np.array(size) - 1) / 2 - turn @ ((np.array(shape) - 1) / 2 + shift)
-    return {
-        name: np.asarray(
-            ndimage.affine_transform(mask.astype(np.float32), turn, offset, output_shape=shape, order=1) > 0.4, np.bool_
-        )
-        for name, mask in masks.items()
-    }
-
-
-def roundness(mask: Mask) -> Map:
-    """Chord (y, x) of a round body with this outline, 1 in its middle, from the distance to the outline."""
-    from scipy import ndimage
-
-    if not mask.any():
-        return np.zeros(mask.shape, np.float32)
-    deep = ndimage.distance_transform_edt(mask).astype(np.float32)
-    radius = np.float32(max(float(np.percentile(deep[mask], 98)), 1.0))
-    deep = np.minimum(deep, radius)
-    return np.asarray(np.sqrt(np.maximum(2 * radius * deep - deep * deep, 0)) / radius, np.float32)

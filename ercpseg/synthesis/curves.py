@@ -49,6 +49,18 @@ def course(start: ArrayLike, headings_deg: ArrayLike, step_px: float) -> Array:
     return np.concatenate([[np.asarray(start, float)], np.asarray(start, float) + np.cumsum(steps, axis=0)])
 
 
+def blended(at: Array, knots: list[float], values: list[float]) -> Array:
+    """Headings (n,) at arc lengths ``at`` (n,), smoothly (cosine) between ``values`` at ``knots``.
+
+    >>> blended(np.array([0.0, 5.0, 10.0]), [0, 10], [20, 40]).round(6).tolist()
+    [20.0, 30.0, 40.0]
+    """
+    result = np.full(at.shape, float(values[0]))
+    for a, b, change in zip(knots[:-1], knots[1:], np.diff(values), strict=True):
+        result += change * (1 - np.cos(np.pi * np.clip((at - a) / (b - a), 0, 1))) / 2
+    return result
+
+
 def arc_length(points: Array) -> Array:
     """Arc length (n,) at each of ``points`` (n, 2), beginning with 0."""
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points, axis=0).T))])

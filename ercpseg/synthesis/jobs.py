@@ -9,7 +9,8 @@ from pathlib import Path
 from ercpseg.storage.atomic import write_bytes
 from ercpseg.storage.images import encode_png
 from ercpseg.structures import DEFAULT_STRUCTURES
-from ercpseg.synthesis.backgrounds import Annotated, Background, BackgroundStudio, PasteStudio
+from ercpseg.synthesis.backgrounds import Annotated, Background
+from ercpseg.synthesis.compositing import BackgroundStudio, PasteStudio
 from ercpseg.synthesis.dicom import Header, encode
 from ercpseg.synthesis.frame import Studio, SyntheticFrame
 from ercpseg.synthesis.request import Request, share

@@ -70,7 +70,7 @@ class Chain:
 
         beam = primary * light
         share = np.float32(self.scatter)
-        beam = (1 - share) * beam + share * _spread(beam, self.scatter_mm / view.mm_per_px[0])
+        beam = (1 - share) * beam + share * smeared(beam, self.scatter_mm / view.mm_per_px[0])
         sigma = [self.blur_mm / mm for mm in view.mm_per_px]
         beam = gaussian_filter(beam, sigma, truncate=3)
         return np.asarray(beam / np.float32(self._metered(beam, field, view)), np.float32)
@@ -107,7 +107,7 @@ def _axes(view: View) -> tuple[Map, Map]:
     return y[:, None], x[None, :]
 
 
-def _spread(beam: Map, sigma_px: float) -> Map:
+def smeared(beam: Map, sigma_px: float) -> Map:
     """The beam smeared over ``sigma_px``, through means of cells: cheap, and smooth at that scale."""
     from scipy.ndimage import gaussian_filter
 

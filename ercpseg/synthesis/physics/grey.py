@@ -11,7 +11,7 @@ from ercpseg.structures import Mask
 from ercpseg.synthesis.curves import Map
 from ercpseg.synthesis.domain import Domain
 from ercpseg.synthesis.parameters import draw, happens
-from ercpseg.synthesis.physics.chain import _spread
+from ercpseg.synthesis.physics.chain import smeared
 from ercpseg.synthesis.scene.view import View
 
 
@@ -56,7 +56,7 @@ class Curve:
         from scipy.ndimage import gaussian_filter
 
         if self.compression > 0:
-            coarse = _spread(signal, 0.06 * view.shape[0])
+            coarse = smeared(signal, 0.06 * view.shape[0])
             signal = np.asarray(signal * np.maximum(coarse, np.float32(0.05)) ** np.float32(-self.compression))
         gamma, floor = self._window(signal, field)
         level: Map = (np.maximum(signal, 0) ** gamma - floor) * (np.float32(self.middle) / (1 - floor))

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ercpseg.synthesis.domain import AnatomySettings
 from ercpseg.synthesis.fields import smooth_noise, soft_step
 from ercpseg.synthesis.parameters import draw, happens
+from ercpseg.synthesis.patients import AnatomySettings
 
 Grid = NDArray[Any]
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from ercpseg.structures import Mask
 from ercpseg.synthesis.curves import Array, Map, arc_length, course, direction
-from ercpseg.synthesis.domain import DuctSettings
 from ercpseg.synthesis.fields import smooth_noise
 from ercpseg.synthesis.parameters import draw, happens
+from ercpseg.synthesis.patients import DuctSettings
 from ercpseg.synthesis.raster import near, spaced, thick_balls
 from ercpseg.synthesis.scene.canvas import Canvas
 from ercpseg.synthesis.scene.ducts import Duct, Tree

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ercpseg.synthesis.curves import Array, arc_length, course, direction
-from ercpseg.synthesis.domain import DuctSettings
+from ercpseg.synthesis.curves import Array, arc_length, blended, course, direction
 from ercpseg.synthesis.parameters import draw, happens
-from ercpseg.synthesis.scene.scope import Scope, _blend
+from ercpseg.synthesis.patients import DuctSettings
+from ercpseg.synthesis.scene.scope import Scope
 
 STEP_MM = 1.0
 THINNEST_MM = 0.3
@@ -65,7 +65,7 @@ def sample_tree(rng: np.random.Generator, spec: DuctSettings, scope: Scope) -> T
     first = rng.uniform(-8, 24)
     last = first - bend - rng.uniform(0, 22)
     soft = rng.uniform(8, 22)
-    headings = _blend(at, [max(arm - soft, 1), arm + soft, 0.9 * length], [first, first - bend, last])
+    headings = blended(at, [max(arm - soft, 1), arm + soft, 0.9 * length], [first, first - bend, last])
     headings += draw(rng, spec.tortuosity_deg) * np.sin(at / rng.uniform(9, 26) + rng.uniform(0, 6))
     points = course(papilla, headings, STEP_MM)[:-1]
     radius, narrowed = _radius(rng, spec, at, length)
@@ -138,7 +138,7 @@ def _branch(
 ) -> Duct:
     """A wavy branch that narrows from ``root_mm`` of radius."""
     at = np.arange(0, max(length_mm, 4), STEP_MM)
-    headings = _blend(at, [0, 0.5 * at[-1] + 1], list(heading))
+    headings = blended(at, [0, 0.5 * at[-1] + 1], list(heading))
     for low, high in ((2.5, 8), (1, 2.5)):
         headings += rng.uniform(4, 20) * np.sin(at / rng.uniform(low, high) + rng.uniform(0, 6))
     points = course(start, headings, STEP_MM)
@@ -166,7 +166,7 @@ def _pancreatic(rng: np.random.Generator, papilla: Array) -> Duct:
     """The main pancreatic duct, towards the patient's left."""
     length = rng.uniform(30, 95)
     at = np.arange(0, length, STEP_MM)
-    headings = _blend(at, [0, 22, length], [rng.uniform(5, 40), rng.uniform(60, 85), rng.uniform(70, 105)])
+    headings = blended(at, [0, 22, length], [rng.uniform(5, 40), rng.uniform(60, 85), rng.uniform(70, 105)])
     headings += 5 * np.sin(at / rng.uniform(8, 18) + rng.uniform(0, 6))
     points = course(papilla, headings, STEP_MM)
     return Duct(points, np.linspace(rng.uniform(0.9, 1.6), 0.5, len(points)))

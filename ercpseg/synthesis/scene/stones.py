@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ercpseg.structures import Mask
 from ercpseg.synthesis.curves import Array, Map, arc_length, direction
-from ercpseg.synthesis.domain import StoneSettings
 from ercpseg.synthesis.parameters import draw, happens
+from ercpseg.synthesis.patients import StoneSettings
 from ercpseg.synthesis.scene.ducts import Duct, nearest_mm
 from ercpseg.synthesis.scene.scope import Scope
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.synthesis.curves import Array, Map
-from ercpseg.synthesis.domain import AnatomySettings, Domain
+from ercpseg.synthesis.domain import Domain
 from ercpseg.synthesis.fields import at_positions, smooth_noise, soft_step
 from ercpseg.synthesis.parameters import draw, happens
+from ercpseg.synthesis.patients import AnatomySettings
 from ercpseg.synthesis.scene.bones import bones
 from ercpseg.synthesis.scene.view import View
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from ercpseg.synthesis.annotator import annotate
-from ercpseg.synthesis.domain import AnnotatorSettings
+from ercpseg.synthesis.rooms import AnnotatorSettings
 
 SHAPE = (200, 200)
 FIELD = np.ones(SHAPE, np.bool_)

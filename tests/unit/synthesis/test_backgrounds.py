@@ -7,15 +7,8 @@ import pytest
 
 from ercpseg.errors import DataError, UsageError
 from ercpseg.storage.images import encode_png, read_png
-from ercpseg.synthesis.backgrounds import (
-    Background,
-    BackgroundStudio,
-    composite,
-    digest,
-    load_backgrounds,
-    roundness,
-    transformed,
-)
+from ercpseg.synthesis.backgrounds import Background, digest, load_backgrounds
+from ercpseg.synthesis.compositing import BackgroundStudio, composite, roundness, transformed
 from ercpseg.synthesis.dataset import Options, synthesise_domain
 from ercpseg.synthesis.scene.patient import Patient
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ercpseg.synthesis.curves import arc_length
-from ercpseg.synthesis.domain import DuctSettings
+from ercpseg.synthesis.patients import DuctSettings
 from ercpseg.synthesis.scene.canvas import Canvas
 from ercpseg.synthesis.scene.contrast import Filling, draw_contrast
 from ercpseg.synthesis.scene.ducts import Duct, Tree, turn_deg
