@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ercpseg import errors
-from ercpseg.cli import apply, assess, bring, datasets, learn, make, plans, prepare, tune
+from ercpseg.cli import apply, assess, bring, compare, datasets, learn, make, plans, prepare, tune
 from ercpseg.cli.console import fail
 from ercpseg.version import __version__
 
@@ -38,6 +38,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "predict": apply.predict,
     "evaluate": assess.evaluate,
     "report": assess.report,
+    "compare": compare.compare,
     "synth": make.synth,
     "plans": plans.plans,
     "datasets": datasets.datasets,

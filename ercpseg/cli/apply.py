@@ -32,10 +32,12 @@ def predict(
     """Segment frames: PNG, TIFF, JPEG, BMP and DICOM, single and multi-frame.
 
     Writes masks/<structure>/<frame>.png (0 or 255), labels/<frame>.png (bitmask), overlays/<frame>.png, frames.csv with a
-    row for everything found, and run.json.
+    row for everything found, and run.json. Warns when a quantity of the frames, such as their noise or the width of a wire,
+    lies outside what the model was trained on.
     """
     from ercpseg.pipeline.apply import PredictOptions
     from ercpseg.pipeline.apply import predict as run
+    from ercpseg.pipeline.shift import ADVICE
 
     if format_ != "png":
         raise errors.UsageError(f"unknown format {format_[:16]!r}", where="--format", expected="png")
@@ -49,6 +51,10 @@ def predict(
     say(
         f"{counts['found']} found = {counts['used']} used + {counts['refused']} refused + {counts['ignored']} ignored{speed}"
     )
+    for text in summary.shift:
+        say(f"warning: {text}")
+    if summary.shift:
+        say(ADVICE)
     for name in ("masks", "labels", *(["overlays"] if overlays else []), "frames.csv", "run.json"):
         say(f"wrote {output / name}")
     return errors.EXIT_SOME_REFUSED if counts["refused"] else errors.EXIT_DONE

@@ -13,7 +13,8 @@ from typing import Any
 class PredictionSummary:
     """Counts of one prediction: used + refused + ignored = found.
 
-    ``median_ms`` is over the used frames, None when there is none.
+    ``median_ms`` is over the used frames, None when there is none. ``shift`` tells what the frames have that the model's
+    training frames had not, one sentence each.
     """
 
     output: Path
@@ -22,6 +23,7 @@ class PredictionSummary:
     refused: int
     ignored: int
     median_ms: float | None
+    shift: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def predict(
     options: PredictOptions = PredictOptions(),
     progress: Progress = SILENT,
 ) -> Any:
-    """Segment every frame of a file or folder into ``output``; returns the writer's summary.
+    """Segment every frame of a file or folder into ``output``; returns the writer's summary and the shift alarm.
 
     ``model`` is a model folder or zip, the name of a dataset of the workspace, or of shipped weights.
 
@@ -54,7 +54,9 @@ def predict(
     from ercpseg.importers.frames import FrameFolder
     from ercpseg.inference.folder import predict_frames
     from ercpseg.inference.predictor import Predictor
+    from ercpseg.pipeline.shift import Watch
 
+    began = time.perf_counter()
     if not source.exists():
         raise UsageError("there is no such file or folder", where=source, expected="frames to segment")
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
@@ -63,7 +65,8 @@ def predict(
     start = time.perf_counter()
     frames = FrameFolder(source)
     with PredictionWriter(output, predictor.structures, overlays=options.overlays) as writer:
-        pixels = predict_frames(predictor, frames, writer, total=len(frames), progress=progress)
+        watch = Watch(writer, predictor.card, predictor.structures, total=len(frames), started=began)
+        pixels = predict_frames(predictor, frames, watch, total=len(frames), progress=progress)
         run = {
             "model": predictor.card.name,
             "model_sha256": predictor.sha256,
@@ -75,11 +78,12 @@ def predict(
             "versions": {"ercpseg": __version__, **{n: metadata.version(n) for n in ("torch", "numpy", "pydicom")}},
             "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
             "intended_use": predictor.card.intended_use,
+            "shift": watch.record(),
         }
         summary = writer.finish(run)
     if not summary.used:
         raise _nothing_usable(source, writer.reasons)
-    return summary
+    return replace(summary, shift=tuple(finding.text for finding in watch.findings()))
 
 
 def _nothing_usable(source: Path, reasons: list[str]) -> DataError:

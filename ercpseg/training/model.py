@@ -103,4 +103,6 @@ def _card(dataset: Dataset, plan: Plan, fingerprint: Fingerprint, folds: tuple[F
         folds=folds,
         training_data=f"dataset {dataset.name}, {fingerprint.frames} frames, grouped by {fingerprint.grouped_by}",
         limits=tuple(fingerprint.warnings),
+        reference_long_side_px=fingerprint.reference_long_side_px,
+        ranges=fingerprint.ranges,
     )
