@@ -169,7 +169,8 @@ def components(context: Context) -> Advice:
     because = (
         f"Tiny and several, or of very different sizes: {', '.join(chosen)}." if chosen else "No tiny structure is so."
     )
-    return Advice({"loss.component_weight": Choice(values, because, inputs)})
+    others = [(dict.fromkeys(heads, 0.0), "Without it the Dice of a frame is that of its largest stone.")]
+    return Advice({"loss.component_weight": Choice(values, because, inputs, others)})
 
 
 def further_terms(context: Context) -> Advice:

@@ -135,6 +135,7 @@ def intensity(context: Context) -> Advice:
                 coarse,
                 f"2 px of {narrow}'s {width:.1f} px." if width is not None else "Nothing is thin: down to a half.",
                 {"narrowest": narrow, "width_px": width and round(width, 2)},
+                [(0.5, f"Half the resolution would leave less than 2 px of {narrow}.")],
             ),
             "augmentation.brightness": Choice((0.75, 1.25), common, {}),
             "augmentation.contrast": Choice((0.75, 1.25), common, {}),
