@@ -60,7 +60,7 @@ class Wire:
         return cls(
             diameter, draw(rng, spec.core_steel_mm) * scale, draw(rng, spec.tip_steel_mm) * scale,
             draw(rng, spec.tip_mm), 0 if outside else branch, rng.uniform(-0.8, 0.8, 6), headings,
-            advanced=rng.uniform(0.25, 1.0), covered=rng.uniform(0.3, 0.95) if happens(rng, spec.in_catheter) else 0.0,
+            advanced=rng.uniform(0.25, 1.0), covered=rng.triangular(0.1, 0.3, 0.75) if happens(rng, spec.in_catheter) else 0.0,
             bow=(rng.uniform(0.25, 0.75), rng.uniform(0.2, 0.6)),
         )  # fmt: skip
 
