@@ -63,7 +63,7 @@ def judge(  # noqa: PLR0913  # all needed
         recipe: {name: sums(rows[name], patients, METRIC_OF[families[name]]) for name in dataset.structures}
         for recipe, rows in scores.items()
     }
-    rows, winners = _compare(summed, families, len(patients), options.seeds)
+    rows, winners = compare_sums(summed, families, len(patients))
     tables.write_table(folder / "compare.csv", tuple(Paired.model_fields), (row.model_dump() for row in rows))
     return Comparison.new(
         dataset=dataset.name,
@@ -127,9 +127,10 @@ def _scores(  # all needed
     return found
 
 
-def _compare(
-    summed: Mapping[str, Mapping[str, Sums]], families: Mapping[str, str], patients: int, seeds: int
+def compare_sums(
+    summed: Mapping[str, Mapping[str, Sums]], families: Mapping[str, str], patients: int
 ) -> tuple[list[Paired], dict[str, Verdict]]:
+    """Rows and verdicts from recipe → structure → sums over ``patients``; the first recipe is the one compared with."""
     draws = patient_draws(patients)
     first = next(iter(summed))
     kinds = {kind: [n for n in families if families[n] == kind] for kind in METRIC_OF if kind in families.values()}

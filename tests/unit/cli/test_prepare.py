@@ -1,4 +1,4 @@
-"""``plan-and-preprocess`` and ``plans``."""
+"""``plan-and-preprocess``."""
 
 from __future__ import annotations
 
@@ -69,12 +69,6 @@ def test_the_default_workspace_is_in_the_current_folder_and_is_no_data(
     assert (tmp_path / "data" / "ercpseg-workspace" / "datasets" / "data" / "plan.json").is_file()
     out = command.succeeds("plan-and-preprocess", ".", *AS_PLANNED)
     assert "nothing to do" in out  # the workspace below the data did not become part of them
-
-
-def test_recipes_are_listed_and_shown(command) -> None:
-    assert "auto" in command.succeeds("plans")
-    assert command.succeeds("plans", "auto").startswith("auto: ")
-    assert "expected a YAML file or one of" in command.fails(2, "plans", "nope")
 
 
 def test_a_recipe_file_is_followed(command, workspace, tiny_folder, tmp_path) -> None:
