@@ -42,8 +42,9 @@ def tune(
     tuning = result.tuning
     if not result.fresh:
         say(f"{tuning.dataset} is tuned already; --restart would choose anew")
-    table(HEADINGS, [_row(name, t) for name, t in tuning.tuned.items()])
-    for name, t in tuning.tuned.items():
+    tuned = {name: tuning.tuned[name] for name in result.plan.values.heads.structures if name in tuning.tuned}
+    table(HEADINGS, [_row(name, t) for name, t in tuned.items()])
+    for name, t in tuned.items():
         say(f"{name}: {t.why}" + (f"; now {_setting(t)}" if t.accepted else ""))
     left = f"; {tuning.left_out} frames left out, whose folds are not trained" if tuning.left_out else ""
     say(f"{tuning.frames} frames of {tuning.patients} patients, each predicted by the fold that held it out{left}")

@@ -76,6 +76,9 @@ def apply_tuning(plan: Plan, tuning: Tuning) -> Plan:
     """The plan with tuned thresholds and steps, as decisions by tuning; structures that were not tuned stay."""
     if not tuning.tuned:
         return plan
+    # In the order of the plan, since a file holds them by name.
+    tuned = {name: tuning.tuned[name] for name in plan.values.heads.structures if name in tuning.tuned}
+    tuning = tuning.model_copy(update={"tuned": tuned})
     values = plan.values.postprocess
     threshold = values.threshold | {name: t.threshold for name, t in tuning.tuned.items()}
     steps = values.steps | {name: t.steps for name, t in tuning.tuned.items()}

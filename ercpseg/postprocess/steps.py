@@ -13,10 +13,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ercpseg.geometry import components, morphology
-from ercpseg.geometry.skeleton import length_px, skeletonise
+from ercpseg.geometry.skeleton import length_px, local_widths_px, skeletonise
 from ercpseg.postprocess.scene import Scene, above
 from ercpseg.postprocess.wires import complete_wire, keep_attached
 from ercpseg.structures import Mask
+
+SPUR_WIDTHS = 1.5
+"""A branch of a skeleton that is shorter than so many widths of its line is a spur (science reference §3)."""
 
 
 def open_close(mask: Mask, *, opening_px: float = 1, closing_px: float = 1) -> Mask:
@@ -76,18 +79,23 @@ def remove_short(mask: Mask, *, min_length_px: float) -> Mask:
 
 
 def hysteresis(mask: Mask, scene: Scene, *, low_frac: float = 0.3) -> Mask:
-    """Grow the mask over all pixels above ``low_frac`` times the threshold that hang together with it (R24).
+    """Follow the lines on through the pixels above ``low_frac`` times the threshold that hang together with them (R24).
 
-    For wires: a faint stretch between two sure ones comes back, faint specks on their own do not. A step, not a second
-    threshold, so that it may stand after the steps that drop specks: then it cannot invent a wire where none was left.
+    For wires: a faint stretch between two sure ones comes back, faint specks on their own do not. What is added is the
+    centre-line of the faint stretch, as wide as the sure lines are: taking all its pixels would make every wire fat,
+    which clDice does not see (measured: clDice + 0.025, Dice − 0.036). A step, not a second threshold, so that it may
+    stand after the steps that drop specks: then it cannot invent a wire where none was left.
     """
     if scene.levels is None or not mask.any():
         return mask.copy()
-    low = mask | above(scene.levels, low_frac * scene.threshold)
-    labels, n = components.label_components(low)
+    labels, n = components.label_components(mask | above(scene.levels, low_frac * scene.threshold))
     sure = np.zeros(n + 1, np.bool_)
     sure[labels[mask]] = True
-    return components.keep_labels(labels, sure[1:])
+    stretch = components.keep_labels(labels, sure[1:])
+    width = float(np.median(local_widths_px(mask)))
+    # What sticks out of a line by less than 1.5 widths is a spur of the skeleton, not a line that goes on.
+    beyond = components.remove_small(skeletonise(stretch) & ~mask, SPUR_WIDTHS * width)
+    return mask | (morphology.dilate(beyond, (width - 1) / 2) & stretch)
 
 
 def keep_inside(mask: Mask, scene: Scene, *, margin_px: float, min_inside_frac: float = 0.5) -> Mask:

@@ -35,7 +35,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKING = [*PAGES, ROOT / "datasets" / "README.md", ROOT / "plans" / "README.md"]
 LANGUAGES = {"python", "sh", "console", "yaml", "text"}
 NOT_RUN = "# not run: "
-RUN = {"plan-and-preprocess", "train", "predict", "evaluate", "report", "plans"}
+RUN = {"plan-and-preprocess", "train", "tune", "predict", "evaluate", "report", "plans"}
 """Commands that are run; the others take minutes or make data."""
 OTHER_PROGRAMS = {"git", "cd", "source", "export", "nnUNetv2_train"}
 COMMANDS: Any = typer.main.get_command(app)

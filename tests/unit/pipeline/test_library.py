@@ -65,6 +65,6 @@ def test_the_logger_is_silent_unless_asked() -> None:
 
 def test_the_table_of_stages_names_functions_that_exist() -> None:
     assert [stage.name for stage in STAGES] == [
-        *("import", "fingerprint", "plan", "preprocess", "train", "export", "predict", "evaluate", "report")
+        *("import", "fingerprint", "plan", "preprocess", "train", "tune", "export", "predict", "evaluate", "report")
     ]
     assert all(callable(stage.load()) for stage in STAGES)

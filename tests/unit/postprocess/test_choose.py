@@ -16,7 +16,9 @@ def tally(values: list[float]) -> Tally:
     return Tally(np.array(values), np.ones(len(values)))
 
 
-def evidence(values: list[float], *, invented: list[int] | None = None, found: int = 100, hd95: float = 5) -> Evidence:
+def evidence(
+    values: list[float], *, invented: list[int] | None = None, found: int = 100, hd95: float = 5, dice=None
+) -> Evidence:
     return Evidence(
         score=tally(values),
         invented=Tally(np.array(invented or [0] * len(values), float), np.full(len(values), 4.0)),
@@ -24,6 +26,7 @@ def evidence(values: list[float], *, invented: list[int] | None = None, found: i
         objects=100,
         frames=len(values),
         hd95_px=tally([hd95] * len(values)),
+        dice=tally(dice or [0.8] * len(values)),
     )
 
 
@@ -89,6 +92,14 @@ def test_patients_without_the_structure_do_not_change_the_standard_error() -> No
         (evidence([0.6] * 2 + [0.8] * 2 + [1.2], found=98), "none", ""),
         (evidence([0.6] * 2 + [0.8] * 2 + [1.2], hd95=6), "joins", "HD95 rises from 5.0 to 6.0 px"),
         (evidence([0.6] * 2 + [0.8] * 2 + [1.2], hd95=6), "removes", ""),
+        # Dice falls by 0.04, 0, 0, 0, 0: mean 0.008 = one standard error; by 0.04 and 0.02: mean 0.012, standard error
+        # √(0.00128 / 4) / √5 = 0.008.
+        (evidence([0.6] * 2 + [0.8] * 2 + [1.2], dice=[0.76, 0.8, 0.8, 0.8, 0.8]), "none", ""),
+        (
+            evidence([0.6] * 2 + [0.8] * 2 + [1.2], dice=[0.76, 0.78, 0.8, 0.8, 0.8]),
+            "none",
+            "it grows fat: Dice falls by 0.012, more than one standard error, 0.008",
+        ),
     ],
 )
 def test_what_is_accepted(candidate: Evidence, guard, why: str) -> None:

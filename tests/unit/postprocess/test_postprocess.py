@@ -180,6 +180,17 @@ def test_hysteresis_grows_into_what_hangs_together_with_a_sure_pixel() -> None:
     assert (run("hysteresis", mask, Scene(None, 0.5)) == mask).all()
 
 
+def test_hysteresis_makes_lines_longer_not_fatter() -> None:
+    probability = np.zeros((11, 40))
+    probability[3:8, 4:34] = 0.2  # a faint halo, 5 px wide and 14 px longer
+    probability[4:7, 4:20] = 0.8  # a sure line, 3 px wide
+    mask = probability > 0.5
+    grown = run("hysteresis", mask, Scene(levels(probability), 0.5), low_frac=0.3)
+    assert not (grown & ~mask)[:, 4:19].any()
+    assert grown[4:7, 20:30].all()
+    assert not grown[[3, 7], 21:30].any()  # at its very end a skeleton may turn into a corner
+
+
 def test_stones_must_lie_in_the_widened_duct_by_half() -> None:
     duct = np.zeros((20, 40), bool)
     duct[8:12] = True
