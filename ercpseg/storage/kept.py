@@ -102,7 +102,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             connection.executescript(
-                f"PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=OFF; PRAGMA cache_size=-4000; {_SCHEMA};"
+                f"PRAGMA journal_mode=DELETE; PRAGMA synchronous=OFF; PRAGMA cache_size=-4000; {_SCHEMA};"
             )
             if connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
                 return connection
