@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ercpseg.documents.plan import Plan
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 REQUEST = "plan-request.json"
 NAME_LENGTH = 40
 FOLD_KEYS = ("folds.count", "folds.method", "folds.grouped_by")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine has and what was measured on it, the same for every candidate."""
+
+    memory_gb: float
+    measured: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,13 +59,14 @@ class Trial:
         return self.same_as or self
 
 
-def make_trial(
+def make_trial(  # noqa: PLR0913  # all needed
     space: Workspace,
     planned: Planned,
     recipe: Recipe,
     given: str,
     seed: int,
     options: CompareOptions,
+    machine: Machine,
     earlier: Sequence[Trial],
 ) -> Trial:
     """Plan one candidate, or read its plan: it is made once, since another measurement would be another plan."""
@@ -84,12 +93,12 @@ def make_trial(
         how = PlanOptions(
             recipe=given,
             time_budget_s=options.time_budget_s,
-            memory_gb=options.memory_gb,
+            memory_gb=machine.memory_gb,
             device=options.device,
             overrides=tuple(overrides.items()),
             threads=options.threads,
         )
-        made = decide(own, planned.dataset, planned.fingerprint, recipe, how)
+        made = decide(own, planned.dataset, planned.fingerprint, recipe, how, machine.measured)
         write_text(own.folder / REQUEST, request)
     same = next((t for t in earlier if t.seed == seed and t.same_as is None and _alike(t.plan, made)), None)
     return Trial(recipe, given, seed, own, made, same)

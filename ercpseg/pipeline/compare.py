@@ -13,9 +13,9 @@ from ercpseg.documents.plan import Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
 from ercpseg.errors import UsageError
-from ercpseg.pipeline.candidates import REQUEST, Trial, make_trial, prepare_trial, train_trial
+from ercpseg.pipeline.candidates import REQUEST, Machine, Trial, make_trial, prepare_trial, train_trial
 from ercpseg.pipeline.known import Planned, known_name, load_planned, used_records
-from ercpseg.pipeline.prepare import PlanOptions, plan, resolve_device
+from ercpseg.pipeline.prepare import PlanOptions, available_memory_gb, plan, resolve_device
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.candidates import comparison_folder
@@ -75,12 +75,13 @@ def compare(
     planned = _planned(dataset, space, options, progress)
     folds = _check_folds(planned.plan, options.folds)
     options = replace(options, device=resolve_device(options.device), folds=folds)
+    machine = Machine(available_memory_gb(options.device) if options.memory_gb is None else options.memory_gb)
     with space.locked():
         used = used_records(space, planned.dataset)
         trials: list[Trial] = []
         for given, recipe in recipes:  # all plans first: what cannot be planned is told before hours of training
             for seed in range(1, options.seeds + 1):
-                trials.append(make_trial(space, planned, recipe, given, seed, options, trials))
+                trials.append(make_trial(space, planned, recipe, given, seed, options, machine, trials))
                 prepare_trial(trials[-1], planned, used, progress)
         distinct = [(trial, fold) for trial in trials if trial.same_as is None for fold in folds]
         done, records = 0, dict[tuple[str, str], RunRecord]()

@@ -148,20 +148,30 @@ def decide(
     fingerprint: Fingerprint,
     recipe: Recipe,
     options: PlanOptions,
+    measured: dict[Any, Any] | None = None,
 ) -> Plan:
-    """Make the plan and write it into the dataset's folder of ``space``."""
+    """Make the plan and write it into the dataset's folder of ``space``.
+
+    Plans that are given the same ``measured`` share measurements of this machine, so that equal choices get equal times.
+    """
     from ercpseg.planner.budget import Budget, StepCost
     from ercpseg.planner.explain import to_markdown
     from ercpseg.planner.plan import make_plan
     from ercpseg.training.cost import measure_forward, measure_step
 
-    device = resolve_device(options.device)
+    device, known = resolve_device(options.device), {} if measured is None else measured
 
     def measure(network: NetworkValues, patch: tuple[int, int], batch: int, heads: int) -> StepCost:
-        return StepCost(*measure_step(network, patch, batch, heads, device=device))
+        key = (device, network.model_dump_json(), patch, batch, heads)
+        if key not in known:
+            known[key] = StepCost(*measure_step(network, patch, batch, heads, device=device))
+        return known[key]  # type: ignore[no-any-return]
 
     def forward(network: NetworkValues, tile: tuple[int, int], heads: int) -> float:
-        return 1000 * measure_forward(network, tile, heads, device=device)
+        key = (device, network.model_dump_json(), tile, heads)
+        if key not in known:
+            known[key] = 1000 * measure_forward(network, tile, heads, device=device)
+        return known[key]  # type: ignore[no-any-return]
 
     budget = Budget(
         device=device,
