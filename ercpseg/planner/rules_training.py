@@ -8,6 +8,7 @@ from ercpseg.documents.plan import NetworkValues, Size
 from ercpseg.planner.budget import RESERVE_FRAC
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.rules_frame import FORWARD_SHARE
+from ercpseg.planner.rules_loss import LONG_SCHEDULE
 from ercpseg.planner.rules_network import narrowest
 
 SIDED = frozenset({"endoscope", "cbd", "left", "right"})
@@ -15,8 +16,6 @@ SIDED = frozenset({"endoscope", "cbd", "left", "right"})
 GPU_EPOCH, CPU_EPOCH = 250, 50
 """Iterations per epoch: nnU-Net's, and few enough on a CPU that a checkpoint is written every minute or so."""
 MAX_ITERATIONS = 250_000
-LONG_SCHEDULE = 25_000
-"""From so many iterations on SGD reaches further than AdamW in nnU-Net's setting. Judgement."""
 CPU_EPOCHS_UNMEASURED = 40
 MAX_TURN_DEG = 30.0
 BOTH_SIDES_FRAC = 0.1

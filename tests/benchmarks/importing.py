@@ -50,7 +50,7 @@ def _python(code: str, *arguments: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-def _many(folder: Path, frames: int, size: int, distinct: int) -> None:
+def many_frames(folder: Path, frames: int, size: int, distinct: int) -> None:
     """``frames`` frames and masks, of which ``distinct`` differ: links to the same files, read and written each for itself."""
     made = folder.parent / f"made-{size}"
     if not made.exists():
@@ -72,7 +72,7 @@ def run_benchmark() -> str:
     """Seconds and frames per second, both sides on the same files."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        _many(root / "data", FRAMES, SIZE, DISTINCT)
+        many_frames(root / "data", FRAMES, SIZE, DISTINCT)
         workspace = root / "workspace"
         command = [script("ercpseg"), "import", str(root / "data"), "--name", "bench", "--workspace", str(workspace)]
         ours = run(command)
@@ -89,7 +89,7 @@ def run_benchmark() -> str:
         table = "\n".join(f"| {name} | {seconds:.1f} | {FRAMES / seconds:.0f} |" for name, seconds in rows)
         memory = []
         for frames in SCALE:
-            _many(root / f"n{frames}", frames, SMALL, DISTINCT)
+            many_frames(root / f"n{frames}", frames, SMALL, DISTINCT)
             memory.append((frames, _python(_IMPORT, str(root / f"n{frames}"), str(root / f"w{frames}"))))
     scale = "\n".join(f"| {frames:,} | {mib:.0f} |" for frames, mib in memory)
     return (

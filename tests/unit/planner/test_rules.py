@@ -148,6 +148,15 @@ def test_skeleton_recall_is_for_thin_structures_and_no_parents() -> None:
     assert set(plan_for(fingerprint({"vessel": blob})).values.loss.skeleton_weight.values()) == {0.0}
 
 
+def test_skeleton_recall_is_for_long_schedules() -> None:
+    def steps(hours: float) -> float:
+        budget = Budget("cpu", 8.0, 3600 * hours)
+        return make_plan(ercp_like(), load_recipe("auto"), budget, steady).values.loss.skeleton_weight["guidewire"]
+
+    assert (steps(0.5), steps(1.0), steps(3.0)) == (0.0, 0.0, 1.0)  # 0.24 s a step: 25,000 take 1 h 51 min at 90 %
+    assert plan_for(ercp_like(), CPU).values.loss.skeleton_weight["guidewire"] == 0.0  # not measured: half an hour
+
+
 @pytest.mark.parametrize(
     ("components", "area05", "area95", "weight"),
     [(2.5, 90.0, 270.0, 0.5), (1.0, 90.0, 270.0, 0.0), (1.0, 10.0, 101.0, 0.5), (1.0, 10.0, 99.0, 0.0)],
