@@ -88,3 +88,19 @@ def _direction(line: Point, reach: int) -> NDArray[np.float64] | None:
     step = (line[0] - line[min(reach, len(line) - 1)]).astype(np.float64)
     length = float(np.linalg.norm(step))
     return step / length if length else None
+
+
+def drawn(points: Point, width_px: float, shape: tuple[int, ...]) -> Mask:
+    """A mask of ``shape`` (y, x) with a disk ``width_px`` across around each of ``points`` (n, 2).
+
+    What dilation of the points gives, without looking at a whole frame for a few hundred of them.
+    """
+    radius = (width_px - 1) / 2
+    reach = int(max(radius, 0))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disk = np.argwhere(y**2 + x**2 <= max(radius, 0) ** 2) - reach
+    pixels = (points[:, None, :] + disk).reshape(-1, 2)
+    pixels = pixels[((pixels >= 0) & (pixels < shape)).all(axis=1)]
+    mask = np.zeros(shape, np.bool_)
+    mask[tuple(pixels.T)] = True
+    return mask

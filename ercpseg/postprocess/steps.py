@@ -14,6 +14,7 @@ import numpy as np
 
 from ercpseg.geometry import components, morphology
 from ercpseg.geometry.skeleton import length_px, local_widths_px, skeletonise
+from ercpseg.postprocess.ends import drawn
 from ercpseg.postprocess.scene import Scene, above
 from ercpseg.postprocess.wires import complete_wire, keep_attached
 from ercpseg.structures import Mask
@@ -95,7 +96,7 @@ def hysteresis(mask: Mask, scene: Scene, *, low_frac: float = 0.3) -> Mask:
     width = float(np.median(local_widths_px(mask)))
     # What sticks out of a line by less than 1.5 widths is a spur of the skeleton, not a line that goes on.
     beyond = components.remove_small(skeletonise(stretch) & ~mask, SPUR_WIDTHS * width)
-    return mask | (morphology.dilate(beyond, (width - 1) / 2) & stretch)
+    return mask | (drawn(np.argwhere(beyond), width, mask.shape) & stretch)
 
 
 def keep_inside(mask: Mask, scene: Scene, *, margin_px: float, min_inside_frac: float = 0.5) -> Mask:

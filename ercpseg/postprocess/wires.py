@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ercpseg.geometry.components import label_components
-from ercpseg.geometry.morphology import dilate
-from ercpseg.postprocess.ends import End, Point, find_ends
+from ercpseg.geometry.distances import surface_px
+from ercpseg.postprocess.ends import End, Point, drawn, find_ends
 from ercpseg.postprocess.scene import Levels, Scene, probabilities
 from ercpseg.structures import Mask
 
@@ -66,10 +66,7 @@ def complete_wire(
     )
     if not bridges:
         return mask.copy()
-    lines = np.zeros(mask.shape, np.bool_)
-    for bridge in bridges:
-        lines[tuple(bridge.way.T)] = True
-    return mask | dilate(lines, (width - 1) / 2)
+    return mask | drawn(np.concatenate([bridge.way for bridge in bridges]), width, mask.shape)
 
 
 def find_bridges(
@@ -108,22 +105,25 @@ def keep_attached(mask: Mask, scene: Scene, *, max_gap_px: float) -> Mask:
 
     The largest piece always stays: a wire whose endoscope is outside the frame is still a wire.
     """
-    from scipy.ndimage import distance_transform_edt
+    from scipy.spatial import cKDTree
 
     labels, n = label_components(mask)
     if n < 2:
         return mask.copy()
-    kept = np.zeros(n + 1, np.bool_)
-    kept[1 + int(np.argmax(np.bincount(labels.ravel(), minlength=n + 1)[1:]))] = True
     root = scene.other if scene.other is not None and scene.other.any() else _border(mask.shape)
-    for _ in range(n):
-        distance = distance_transform_edt(~(root | kept[labels]))
-        near = kept.copy()
-        near[labels[mask & (distance <= max_gap_px)]] = True
-        if (near == kept).all():
-            break
-        kept = near
-    kept[0] = False
+    kept = np.zeros(n + 1, np.bool_)
+    kept[labels[mask & root]] = True
+    kept[1 + int(np.argmax(np.bincount(labels.ravel(), minlength=n + 1)[1:]))] = True
+    rim = np.argwhere(surface_px(mask))
+    of = labels[tuple(rim.T)]
+    front = np.concatenate([np.argwhere(surface_px(root)), rim[kept[of]]])
+    while len(front) and not kept[of].all():
+        left = ~kept[of]
+        distance, _ = cKDTree(front).query(rim[left], distance_upper_bound=np.nextafter(max_gap_px, np.inf))
+        new = np.zeros(n + 1, np.bool_)
+        new[of[left][np.isfinite(distance)]] = True
+        kept |= new
+        front = rim[new[of]]
     result: Mask = kept[labels]
     return result
 
@@ -160,15 +160,16 @@ def _looks(end: End, at: Point, cosine: float) -> bool:
 
 def _attach(mask: Mask, other: Mask, ends: list[End], router: _Router, reach: float, cosine: float) -> Bridge | None:
     """The bridge from the nearest free end that looks at the other structure; None where the wire touches it already."""
-    from scipy.ndimage import distance_transform_edt
+    from scipy.spatial import cKDTree
 
-    distance, nearest = distance_transform_edt(~other, return_indices=True)
-    if distance[mask].min() < TOUCHING_PX:
+    rim = np.argwhere(surface_px(other))
+    tree = cKDTree(rim)
+    if (mask & other).any() or tree.query(np.argwhere(surface_px(mask)))[0].min() < TOUCHING_PX:
         return None
-    for end in sorted(ends, key=lambda end: float(distance[tuple(end.at)])):
-        target = nearest[:, end.at[0], end.at[1]].astype(np.int64)
-        if distance[tuple(end.at)] <= reach and _looks(end, target, cosine):
-            return router.bridge(end.at, target)
+    distances, nearest = tree.query(np.array([end.at for end in ends]).reshape(-1, 2))
+    for k in np.argsort(distances, kind="stable"):
+        if distances[k] <= reach and _looks(ends[k], rim[nearest[k]], cosine):
+            return router.bridge(ends[k].at, rim[nearest[k]])
     return None
 
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from ercpseg.postprocess.ends import find_ends
+from ercpseg.geometry.morphology import dilate
+from ercpseg.postprocess.ends import drawn, find_ends
 from ercpseg.postprocess.scene import LEVELS, Scene
 from ercpseg.postprocess.wires import MAX_PAIRS, complete_wire, find_bridges, keep_attached
 
@@ -51,6 +52,15 @@ def test_a_slanted_line_points_along_itself_and_a_dot_nowhere() -> None:
     last = next(end for end in ends if end.at.tolist() == [29, 29])
     assert last.direction == pytest.approx([math.sqrt(0.5)] * 2)
     assert find_ends(np.zeros((5, 5), bool)) == ([], 0.0)
+
+
+@pytest.mark.parametrize("width", [0.0, 1, 2, 2.5, 3, 4, 5, 7.3])
+def test_drawing_is_dilation(width: float) -> None:
+    points = np.array([[0, 0], [10, 12], [10, 13], [29, 39]])
+    mask = np.zeros((30, 40), bool)
+    mask[tuple(points.T)] = True
+    assert (drawn(points, width, mask.shape) == dilate(mask, (width - 1) / 2)).all()
+    assert not drawn(points[:0], width, mask.shape).any()
 
 
 def test_a_gap_is_bridged_as_wide_as_the_wire() -> None:
@@ -157,6 +167,12 @@ def test_pieces_hang_on_the_endoscope_by_a_chain_of_gaps() -> None:
     assert [kept[:, x].any() for x in (15, 25, 65, 91)] == [True, True, True, False]
     kept = keep_attached(mask, scene(0.5, mask.shape, scope), max_gap_px=4)
     assert [kept[:, x].any() for x in (15, 25, 65, 91)] == [False, False, True, False]
+    # What lies inside the endoscope hangs on it, however far its rim is.
+    mask[20, 4] = True
+    scope[:, :60] = True
+    assert keep_attached(mask, scene(0.5, mask.shape, scope), max_gap_px=0)[20, [4, 15, 25, 65]].all()
+    scope[:] = False
+    mask[20, 4] = False
     # Without an endoscope a wire comes in over the border: (30, 90…93) is 6 px from the right one.
     kept = keep_attached(mask, scene(0.5, mask.shape), max_gap_px=6)
     assert [kept[:, x].any() for x in (15, 25, 65, 91)] == [False, False, True, True]
