@@ -39,7 +39,7 @@ class Paired(Part):
     """One candidate on one structure, one family of structures, or overall; scores of held-out frames at native size."""
 
     recipe: str = Field(description="name of the recipe")
-    scope: Literal["structure", "family", "overall"]
+    scope: Literal["structure", "family", "overall"] = Field(description="what `name` names")
     name: str = Field(description="structure or family; `overall`")
     metric: str = Field(
         description="`cldice` for thin structures, `objects_f1` (IoU ≥ 0.5) for small ones, else `dice`; of families and "
@@ -50,7 +50,7 @@ class Paired(Part):
     low: float | None = Field(
         description="95 % interval of the difference, by a bootstrap of patients; null below two patients"
     )
-    high: float | None
+    high: float | None = Field(description="the other end of the interval")
     frames: int = Field(description="frames in which the metric is defined")
     patients: int = Field(description="patients with such a frame")
 

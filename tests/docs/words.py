@@ -6,6 +6,7 @@ The better place for a meaning is the field's own description in ``ercpseg/docum
 from __future__ import annotations
 
 FILES = {
+    "ercpseg.comparison/1": "`compare/NAME/compare.json` of the workspace, rows in `compare.csv` beside it",
     "ercpseg.dataset/1": "`datasets/NAME/dataset.json` of the workspace, frames in `frames.csv` beside it",
     "ercpseg.descriptor/1": "`datasets/*.yaml`, or a YAML file of yours",
     "ercpseg.fingerprint/1": "`datasets/NAME/fingerprint.json` of the workspace",
@@ -62,6 +63,7 @@ WORDS = {
     "fingerprint_sha256": "hash of the fingerprint that the plan was made from",
     "decisions": "every value with its reason, in the order in which they were decided",
     "Decision.value": "what was decided",
+    "Alternative.value": "what was not taken",
     "by": "who decided",
     "batch_size": "patches per training step",
     "NetworkValues.name": "`light`, `light-full` or `unet`",
