@@ -39,9 +39,8 @@ def schemas_markdown() -> str:
     models = documents()
     rows = [(f"[`{m.SCHEMA}`](#{anchor(_heading(m))})", FILES[m.SCHEMA], _first_sentence(m)) for m in models]
     lines += [*table(("schema", "file", "what it is"), rows), ""]
-    for model in models:
-        for part in (model, *parts(model)):
-            lines += _section(part)
+    for part in dict.fromkeys(part for model in models for part in (model, *parts(model))):  # a shared part stands once
+        lines += _section(part)
     lines += ["## Refusal codes", "", "Why a file or a frame was not used: `code` in `frames.csv`.", ""]
     lines += [*table(("code", "meaning, and what to do"), [(f"`{c}`", text) for c, text in REFUSALS.items()]), ""]
     return "\n".join(lines)
