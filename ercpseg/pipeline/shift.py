@@ -133,7 +133,8 @@ class Watch:
         content = FrameContent(frame.name, (height, width), frame.bits, {}, "")
         shown = self.structures.present(bitmask)
         measures = measure_frame(frame.pixels, bitmask, content, self.structures, shown)
-        return frame_quantities(measures, self.card.reference_long_side_px or max(height, width))
+        found = frame_quantities(measures, self.card.reference_long_side_px or max(height, width))
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def find_shift(measured: list[Measured], card: ModelCard) -> list[Finding]:

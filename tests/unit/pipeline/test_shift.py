@@ -269,3 +269,15 @@ def test_the_command_says_it_at_the_end(command, trained, real_data, tmp_path) -
     out = command.succeeds("predict", frame, tmp_path / "out", "--model", "tiny", workspace=trained)
     assert "warning: the exposed share of the frame is 1 in 1 new frames" in out
     assert "look at the overlays" in out
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (5, 40), (33, 200)])
+@pytest.mark.parametrize("grey", [0, 7, 65535])
+@pytest.mark.parametrize("mask", [0, 15])
+def test_odd_frames_are_measured_or_left_out_but_stop_nothing(shape: tuple[int, int], grey: int, mask: int) -> None:
+    """Constant frames have no spread, empty masks no width; what is left is finite, as run.json wants it."""
+    watch = Watch(Taken(), card(mean_frac=(0.0, 1.0)), STRUCTURES, total=1, started=-1e9)
+    frame = Frame(name="p_0", pixels=np.full(shape, grey, np.uint16), bits=16)
+    watch.write(frame, np.full(shape, mask, np.uint8), 1.0)
+    assert np.isfinite(list(watch.measured[0].quantities.values())).all()
+    json.dumps(watch.record(), allow_nan=False)

@@ -161,3 +161,29 @@ def test_the_report_is_written_as_a_file(samples, tmp_path: Path) -> None:
     write_report(path, full(samples))
     assert path.read_text(encoding="utf-8") == render_report(full(samples))
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_decisions_tell_inputs_evidence_and_what_was_not_taken_escaped(samples) -> None:
+    from ercpseg.documents.plan import Alternative
+    from ercpseg.reporting.pages import render_plan
+
+    plan = samples.plan()
+    decision = plan.decisions[0].model_copy(
+        update={
+            "inputs": {"<b>width</b>": 2.5},
+            "source": "FRA-Net 2020 [E1/J]",
+            "alternatives": (Alternative(value=[256, 256], why="<i>Too small</i> for a wire."),),
+        }
+    )
+    page = render_plan(plan.model_copy(update={"decisions": (decision, *plan.decisions[1:])}))
+    for text in (
+        "&lt;b&gt;width&lt;/b&gt; = 2.5",
+        "256, 256",
+        "&lt;i&gt;Too small&lt;/i&gt; for a wire.",
+        "FRA-Net 2020",
+    ):
+        assert text in page
+    assert '<span class="tag">E1/J</span>' in page
+    assert "[E1/J]" not in page
+    assert "<i>" not in page
+    assert page.count('<details class="section" open>') == len({d.key.partition(".")[0] for d in plan.decisions})
