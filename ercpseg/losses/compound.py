@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 from ercpseg.documents.plan import LossValues
 from ercpseg.losses import LOSSES
 from ercpseg.losses.functional import pooled_target
-from ercpseg.losses.options import TERMS, Term, TermValues, check_term, weights_of
+from ercpseg.losses.options import TERMS, Term, TermValues, check_term, extra_channels, weights_of
 
 SKELETON_FULL = 0.1
 """Share of the training over which skeleton recall rises: at first there is no line to complete (R17)."""
@@ -138,6 +138,11 @@ def planned_terms(values: LossValues) -> list[TermValues]:
         Term("cc-dice", values.component_weight, begin=COMPONENTS_BEGIN, full=COMPONENTS_BEGIN),
         *values.terms,
     ]
+
+
+def planned_extras(values: LossValues, heads: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Heads whose skeletons, and heads whose component regions, the loader puts behind the target's heads."""
+    return extra_channels(planned_terms(values), list(heads))
 
 
 class _WeightedTerm(nn.Module):

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 
+from ercpseg.augmentation.build import training_transforms, validation_transforms
 from ercpseg.documents.plan import Plan
+from ercpseg.losses.compound import planned_extras
 from ercpseg.nnunet.store import ErcpDataset
 
 CROP_MARGIN = 1.25
@@ -171,6 +173,30 @@ class Ahead:
                     continue
             if isinstance(item, Exception):
                 return
+
+
+def build_loaders(
+    train: ErcpDataset,
+    val: ErcpDataset,
+    *,
+    plan: Plan,
+    label_manager: Any,
+    seed: int,
+    position: int,
+) -> tuple[Ahead, list[dict[str, Any]]]:
+    """Training batches from a thread, from batch ``position`` on, and the batches by which every epoch is judged."""
+    values, common = plan.values, {"plan": plan, "label_manager": label_manager}
+    tubes, regions = planned_extras(values.loss, plan.heads)
+    # Drawn before the thread starts: both use the global random generators.
+    plain = validation_transforms(plan.heads, tubes=tubes, regions=regions)
+    checking = ErcpLoader(val, transforms=plain, seed=seed + 1, random=False, **common)
+    batches = [checking.generate_train_batch() for _ in range(values.schedule.validation_iterations)]
+    transforms = training_transforms(
+        values.augmentation, plan.heads, values.patch.size_px, tubes=tubes, regions=regions
+    )
+    loader = ErcpLoader(train, transforms=transforms, seed=seed, **common)
+    loader.position = position
+    return Ahead(loader), batches
 
 
 def _cut(array: Any, corner: tuple[int, int], size: tuple[int, int]) -> Any:

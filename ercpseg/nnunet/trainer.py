@@ -20,15 +20,13 @@ import torch
 from nnunetv2.paths import nnUNet_raw
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from ercpseg.augmentation.build import training_transforms, validation_transforms
 from ercpseg.errors import DataError, Interrupted, UsageError
-from ercpseg.losses.compound import CompoundLoss, planned_terms
-from ercpseg.losses.options import extra_channels
+from ercpseg.losses.compound import CompoundLoss, planned_extras
 from ercpseg.networks import build_network
 from ercpseg.networks.weights import weights_of
 from ercpseg.nnunet.checkpoints import discard_states, load_state, save_state
 from ercpseg.nnunet.labels import ErcpPlans
-from ercpseg.nnunet.loader import Ahead, ErcpLoader
+from ercpseg.nnunet.loader import Ahead, build_loaders
 from ercpseg.nnunet.memory import PeakMemory
 from ercpseg.nnunet.schedule import build_optimiser, learning_rate
 from ercpseg.nnunet.state import RunState
@@ -110,12 +108,8 @@ class ErcpTrainer(nnUNetTrainer):
         return network
 
     def _build_loss(self) -> torch.nn.Module:
-        tubes, regions = self._extra_channels()
+        tubes, regions = planned_extras(self.plan.values.loss, self.heads)
         return CompoundLoss(self.plan.values.loss, list(self.heads), tubes=tubes, regions=regions)
-
-    def _extra_channels(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Heads whose skeletons, and heads whose component regions, the loader puts behind the target's heads."""
-        return extra_channels(planned_terms(self.plan.values.loss), list(self.heads))
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """The planned optimiser; the learning rate is set at every step by :meth:`learning_rate`."""
@@ -143,19 +137,14 @@ class ErcpTrainer(nnUNetTrainer):
     def get_dataloaders(self) -> tuple[Any, Any]:
         """Training batches from a thread; validation batches drawn once, so that every epoch is judged on the same."""
         train, val = self.get_tr_and_val_datasets()
-        common = {"plan": self.plan, "label_manager": self.label_manager}
-        tubes, regions = self._extra_channels()
-        plain = validation_transforms(self.heads, tubes=tubes, regions=regions)
-        # Drawn before the thread starts: both use the global random generators.
-        checking = ErcpLoader(val, transforms=plain, seed=self.seed + 1, random=False, **common)
-        batches = [checking.generate_train_batch() for _ in range(self.num_val_iterations_per_epoch)]
-        values = self.plan.values
-        transforms = training_transforms(
-            values.augmentation, self.heads, values.patch.size_px, tubes=tubes, regions=regions
+        return build_loaders(
+            train,
+            val,
+            plan=self.plan,
+            label_manager=self.label_manager,
+            seed=self.seed,
+            position=self.current_epoch * self.num_iterations_per_epoch + len(self.state.losses),
         )
-        loader = ErcpLoader(train, transforms=transforms, seed=self.seed, **common)
-        loader.position = self.current_epoch * self.num_iterations_per_epoch + len(self.state.losses)
-        return Ahead(loader), batches
 
     def on_train_start(self) -> None:
         """Build what is missing and take up an interrupted run."""

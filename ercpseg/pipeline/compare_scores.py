@@ -15,7 +15,7 @@ from ercpseg.frames.groups import group_frames
 from ercpseg.pipeline.candidates import Trial, splits_sha256
 from ercpseg.pipeline.known import Planned
 from ercpseg.planner.families import Traits, traits_of
-from ercpseg.planner.rules_frame import COMMON_SIDE_PX
+from ercpseg.planner.rules_size import COMMON_SIDE_PX
 from ercpseg.progress import Progress, track
 from ercpseg.storage import documents, tables
 from ercpseg.storage.workspace import Workspace

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from ercpseg.planner import rules_frame, rules_loss, rules_network, rules_postprocess, rules_training
+from ercpseg.planner import (
+    rules_augmentation,
+    rules_frame,
+    rules_loss,
+    rules_network,
+    rules_postprocess,
+    rules_shape,
+    rules_size,
+    rules_training,
+)
 from ercpseg.planner.rule import Rule
 
 RULES: tuple[Rule, ...] = (
@@ -11,7 +20,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("preparation.field_mask",), rules_frame.field_mask),
     Rule(("preparation.median_px",), rules_frame.denoise),
     Rule(("network.name",), rules_frame.network_name),
-    Rule(("preparation.working_long_side_px",), rules_frame.working_size),
+    Rule(("preparation.working_long_side_px",), rules_size.working_size),
     Rule(("heads.structures", "heads.parents"), rules_network.heads),
     Rule(("preparation.thin",), rules_network.resampling),
     Rule(("network.features",), rules_network.features),
@@ -21,10 +30,10 @@ RULES: tuple[Rule, ...] = (
     Rule(("patch.batch_size",), rules_network.batch),
     Rule(("loss.head_weight", "loss.dice_weight", "loss.focal_weight"), rules_loss.base_loss),
     Rule(("loss.focal_alpha", "loss.focal_gamma"), rules_loss.focal),
-    Rule(("loss.fn_weight",), rules_loss.misses),
-    Rule(("loss.skeleton_weight",), rules_loss.skeletons),
-    Rule(("loss.component_weight",), rules_loss.components),
-    Rule(("loss.terms",), rules_loss.further_terms),
+    Rule(("loss.fn_weight",), rules_shape.misses),
+    Rule(("loss.skeleton_weight",), rules_shape.skeletons),
+    Rule(("loss.component_weight",), rules_shape.components),
+    Rule(("loss.terms",), rules_shape.further_terms),
     Rule(("loss.level_weights", "loss.max_pooled"), rules_loss.output_levels),
     Rule(
         (
@@ -33,11 +42,11 @@ RULES: tuple[Rule, ...] = (
             "augmentation.shift_frac",
             "augmentation.mirror_axes",
         ),
-        rules_training.affine,
+        rules_augmentation.affine,
     ),
     Rule(
         ("augmentation.elastic_prob", "augmentation.elastic_sigma_px", "augmentation.elastic_shift_px"),
-        rules_training.elastic,
+        rules_augmentation.elastic,
     ),
     Rule(
         (
@@ -49,7 +58,7 @@ RULES: tuple[Rule, ...] = (
             "augmentation.gamma",
             "augmentation.apply_prob",
         ),
-        rules_training.intensity,
+        rules_augmentation.intensity,
     ),
     Rule(
         (

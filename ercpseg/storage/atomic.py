@@ -42,8 +42,9 @@ def write_chunks(path: Path, chunks: Iterable[bytes], *, durable: bool = True, p
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
-        with os.fdopen(descriptor, "wb") as handle:
+        with temporary.open("xb") as handle:
+            if private:
+                temporary.chmod(0o600)  # before anything is in it
             for chunk in chunks:
                 handle.write(chunk)
             handle.flush()

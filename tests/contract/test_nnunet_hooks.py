@@ -52,9 +52,7 @@ def test_nothing_else_of_the_trainer_is_overridden_by_accident() -> None:
     from ercpseg.nnunet.trainer import ErcpTrainer
 
     own = {name for name in vars(ErcpTrainer) if not name.startswith("__")}
-    assert own - set(dir(nnUNetTrainer)) == {
-        *("run_folder", "_epoch", "_close_epoch", "_save", "_resume", "_extra_channels")
-    }
+    assert own - set(dir(nnUNetTrainer)) == {"run_folder", "_epoch", "_close_epoch", "_save", "_resume"}
 
 
 def test_there_is_one_trainer_class() -> None:

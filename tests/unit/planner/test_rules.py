@@ -14,8 +14,8 @@ from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
 from ercpseg.planner.rule import parse_text
 from ercpseg.planner.rules import KEYS, RULES
-from ercpseg.planner.rules_frame import ideal_scale
 from ercpseg.planner.rules_loss import alpha_solo, draw_shares
+from ercpseg.planner.rules_size import ideal_scale
 from ercpseg.planner.sizes import batch_for_memory, features_for, largest_working_size
 from tests.golden.planner.generate import (
     chest_like,

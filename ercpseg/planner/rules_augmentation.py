@@ -1,0 +1,134 @@
+"""Rules on augmentation: what may happen to a frame without becoming one that never occurs."""
+
+from __future__ import annotations
+
+from ercpseg.planner.rule import Advice, Choice, Context, percent
+from ercpseg.planner.rules_network import narrowest
+
+SIDED = frozenset({"endoscope", "cbd", "left", "right"})
+"""Words in structure names that stand for anatomy with a side: a mirrored frame would be of a situs inversus."""
+MAX_TURN_DEG = 30.0
+BOTH_SIDES_FRAC = 0.1
+ELASTIC_PROB = 0.1
+
+
+def affine(context: Context) -> Advice:
+    """R19: rotation, scale, shift, mirroring.
+
+    Decides: the ranges of the spatial transforms, and whether frames are mirrored in training and prediction.
+    From: how much the endoscope's direction at its entry varies, and the sides on which it enters; the structures' names.
+    Because: patients lie alike, so ±180° as for cells teaches what never occurs: ±(10° + twice the spread of the endoscope's
+    axis), 30° at most; 15° where there is no endoscope to measure. Mirroring is left out where a structure has a side,
+    unless the endoscope enters from the left and from the right in a tenth of the frames each. Up-down never occurs.
+    Source: Ambrosini 2017 (±9°, ±12 %, ±16 %); ToothFairy2 winner (no mirroring); ranges are judgement [E2/J]
+    """
+    f = context.fingerprint
+    sd = f.scope_axis_sd_deg
+    turn = 15.0 if sd is None else round(min(MAX_TURN_DEG, 10.0 + 2 * sd), 1)
+    turn_because = (
+        "No endoscope was measured; what the C-arm and the patient vary."
+        if sd is None
+        else f"±(10° + 2 × {sd:.1f}°), the spread of the endoscope's axis, at most {MAX_TURN_DEG:.0f}°."
+    )
+    words = {name: SIDED & set(name.split("_")) for name in f.structures}
+    sided = [name for name, found in words.items() if found]
+    left, right = f.entry_sides.get("left", 0.0), f.entry_sides.get("right", 0.0)
+    both = min(left, right) >= BOTH_SIDES_FRAC
+    mirror = (1,) if both or not sided else ()
+    if both:
+        because = (
+            f"The endoscope enters from the left in {percent(left)} and from the right in {percent(right)}: both occur."
+        )
+    elif sided:
+        measured = f" (left {percent(left)}, right {percent(right)})" if f.entry_sides else ""
+        because = f"Not mirrored: {', '.join(sided)} has a side, and the endoscope does not enter on both{measured}."
+    else:
+        because = "No structure's name tells of a side, so left-right mirroring is allowed; up-down never is."
+    mirrors: list[tuple[tuple[int, ...], str]] = [((0, 1), "Up-down mirroring: no patient lies that way.")]
+    if mirror:
+        mirrors.append(((), "Without mirroring there would be half as many frames to learn from."))
+    else:
+        mirrors.append(((1,), "Left-right mirroring would show anatomy that does not occur."))
+    full = ((180.0, "nnU-Net's ±180° is for data without an orientation."),)
+    inputs = {"sided": sided, "entry_sides": dict(f.entry_sides)}
+    return Advice(
+        {
+            "augmentation.rotation_deg": Choice(turn, turn_because, {"scope_axis_sd_deg": sd}, full),
+            "augmentation.scale": Choice((0.7, 1.4), "Magnification of image intensifiers; nnU-Net's range.", {}),
+            "augmentation.shift_frac": Choice(0.16, "Ambrosini's range; what the table moves.", {}),
+            "augmentation.mirror_axes": Choice(mirror, because, inputs, mirrors),
+        }
+    )
+
+
+def elastic(context: Context) -> Advice:
+    """R18: elastic deformation.
+
+    Decides: how often, how smoothly and how far frames are bent.
+    From: the endoscope's width w_S at working size.
+    Because: an endoscope bends, but its width does not, so the bending must be smooth over several widths: σ = 4·w_S, in
+    a tenth of the patches, with shifts of at most 0.15·σ, so that nothing is stretched by more than about 15 %. Without an
+    endoscope nobody knows what may bend, and there is none.
+    Source: Martin 2022 (limited range); Ambrosini 2017 and nnU-Net (none); amounts are geometry [E3/J]
+    """
+    scope = context.traits.get("endoscope")
+    if scope is None or not scope.shown or scope.width50_px <= 0:
+        none = "No endoscope whose width could bound it."
+        return Advice(
+            {
+                "augmentation.elastic_prob": Choice(0.0, none, {}),
+                "augmentation.elastic_sigma_px": Choice(0.0, none, {}),
+                "augmentation.elastic_shift_px": Choice(0.0, none, {}),
+            }
+        )
+    sigma = round(4 * scope.width50_px, 1)
+    inputs = {"scope_width_px": round(scope.width50_px, 1)}
+    because = f"σ = 4 × {scope.width50_px:.0f} px."
+    return Advice(
+        {
+            "augmentation.elastic_prob": Choice(
+                ELASTIC_PROB, "A tenth of the patches.", inputs, [(0.0, "nnU-Net's default; endoscopes bend.")]
+            ),
+            "augmentation.elastic_sigma_px": Choice(sigma, because, inputs),
+            "augmentation.elastic_shift_px": Choice(round(0.15 * sigma, 1), "0.15·σ.", inputs),
+        }
+    )
+
+
+def intensity(context: Context) -> Advice:
+    """R20: noise, blur, contrast.
+
+    Decides: the ranges of the transforms of grey values, and how often each is applied.
+    From: the noise of the frames; the width of the narrowest structure at working size.
+    Because: up to twice the noise there is makes a low-dose frame; a blur beyond a fifth of a wire's width removes it, and so
+    does a lower resolution that leaves less than 2 px of it (at least half in any case); exposure control changes
+    brightness and contrast by about a quarter.
+    Source: nnU-Net 2.8.1; Poisson–Gauss noise of detectors; geometry [E2/E3]
+    """
+    noise = context.fingerprint.intensity.noise_sd.p50
+    noise_sd = round(min(0.3, max(0.02, 2 * noise)), 4)
+    narrow, width = narrowest(context)
+    blur = 1.0 if width is None else round(min(1.0, 0.2 * width), 3)
+    blur_because = f"A fifth of {narrow}'s {width:.1f} px, at most 1 px." if width is not None else "Nothing is thin."
+    coarse = 0.5 if width is None else round(min(1.0, max(0.5, 2 / width)), 3)
+    common = "nnU-Net's habit, within what exposure control does."
+    return Advice(
+        {
+            "augmentation.noise_sd": Choice(
+                noise_sd, f"Twice the median noise of {noise:.3f} sd, within 0.02 to 0.3.", {"noise_sd_p50": noise}
+            ),
+            "augmentation.blur_sd_px": Choice(
+                blur, blur_because, {"narrowest": narrow}, [(1.0, f"It would blur {narrow} away.")]
+            ),
+            "augmentation.low_resolution": Choice(
+                coarse,
+                f"2 px of {narrow}'s {width:.1f} px." if width is not None else "Nothing is thin: down to a half.",
+                {"narrowest": narrow, "width_px": width and round(width, 2)},
+                [(0.5, f"Half the resolution would leave less than 2 px of {narrow}.")],
+            ),
+            "augmentation.brightness": Choice((0.75, 1.25), common, {}),
+            "augmentation.contrast": Choice((0.75, 1.25), common, {}),
+            "augmentation.gamma": Choice((0.7, 1.5), common, {}),
+            "augmentation.apply_prob": Choice(0.2, "nnU-Net applies each transform to a tenth to a fifth.", {}),
+        }
+    )
