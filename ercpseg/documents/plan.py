@@ -60,9 +60,9 @@ class HeadValues(Part):
 class LossTerm(Part):
     """One more term of the loss: its name in the LOSSES table, its weight and its numbers, for all heads or by head."""
 
-    name: str
-    weight: float | dict[str, float] = 1.0
-    params: dict[str, Any] = Field(default_factory=dict)
+    name: str = Field(description="name in the LOSSES table")
+    weight: float | dict[str, float] = Field(1.0, description="factor, for all heads or head → factor")
+    params: dict[str, Any] = Field(default_factory=dict, description="its numbers, for all heads or by head")
     begin: float = Field(0.0, ge=0, le=1, description="share of the training after which its weight begins to rise")
     full: float = Field(0.0, ge=0, le=1, description="share of the training after which it counts in full")
 
