@@ -7,14 +7,17 @@ written, :data:`SECONDS` per request. A file that breaks a limit is refused; the
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import queue
+import selectors
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +34,7 @@ SECONDS = 20.0
 """How long one request may take. A frame of 64 megapixels in the slowest codec takes about five."""
 REQUESTS = 5000
 """A child is replaced after so many: some decoders lose a little memory with every damaged file."""
+PIPE_BYTES, SMALL_REQUEST = 1 << 20, 1 << 15
 _TUPLES = ("order", "spacing_mm", "shutter")
 
 
@@ -142,6 +146,36 @@ class Decoders:
         return message["reply"], arrays
 
 
+class _Timed:
+    """A pipe that is read until a moment, and no longer; ``overdue`` tells that it passed."""
+
+    def __init__(self, raw: io.RawIOBase):
+        self._raw = raw
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(raw, selectors.EVENT_READ)
+        self.until = 0.0
+        self.overdue = False
+
+    def readinto(self, view: memoryview) -> int | None:
+        """Read what is there, waiting for it; 0 at the end and when time is up."""
+        if not self._selector.select(max(0.0, self.until - time.monotonic())):
+            self.overdue = True
+            return 0
+        return self._raw.readinto(view)
+
+    def close(self) -> None:
+        self._selector.close()
+        self._raw.close()
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold a whole frame, so that a child need not wait for us while it answers; where that can be had."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
 class _Child:
     """One process."""
 
@@ -159,6 +193,7 @@ class _Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                bufsize=0,
                 env=environment,
                 start_new_session=True,  # Ctrl-C is the parent's to handle
             )
@@ -166,8 +201,16 @@ class _Child:
             raise ResourceError(
                 "no decoding process can be started", where=error.strerror, todo="free memory or processes"
             ) from error
+        assert self._process.stdin and self._process.stdout  # noqa: S101 - both are pipes
+        self._to = io.BufferedWriter(cast(io.RawIOBase, self._process.stdin))
+        self._from = _Timed(cast(io.RawIOBase, self._process.stdout))
+        _widen(self._process.stdout.fileno())
         self._requests = 0
-        self.overdue = False
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the last request took too long."""
+        return self._from.overdue
 
     @property
     def worn(self) -> bool:
@@ -175,33 +218,31 @@ class _Child:
         return self._requests >= REQUESTS
 
     def exchange(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-        assert self._process.stdin and self._process.stdout  # noqa: S101 - both are pipes
         self._requests += 1
-        watch = threading.Timer(seconds, self._too_slow)
-        watch.start()
+        self._from.until = time.monotonic() + seconds
+        # A large request may fill the pipe before a child that hangs has read it, and writing has no time limit.
+        watch = threading.Timer(seconds, self._process.kill) if len(str(request)) > SMALL_REQUEST else None
+        if watch is not None:
+            watch.start()
         try:
-            wire.send(self._process.stdin, request)  # type: ignore[arg-type]
-            return wire.receive(self._process.stdout)  # type: ignore[arg-type]
+            wire.send(self._to, request)
+            return wire.receive(cast(BinaryIO, self._from))
         except OSError as error:
             raise wire.Gone("a pipe broke") from error
         finally:
-            watch.cancel()
-
-    def _too_slow(self) -> None:
-        self.overdue = True
-        self._process.kill()
+            if watch is not None:
+                watch.cancel()
 
     def stop(self) -> None:
         """Close its input, upon which it ends by itself."""
-        assert self._process.stdin and self._process.stdout  # noqa: S101 - both are pipes
         with contextlib.suppress(OSError):
-            self._process.stdin.close()
+            self._to.close()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._process.stdout.close()
+        self._from.close()
 
     def kill(self) -> None:
         """End it at once."""
