@@ -13,7 +13,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@# uv comes from the lock like everything else, hash and all.
 	@test -x $(BIN)/uv || { sed -n '/^uv==/,/^    # via/p' requirements.lock > .venv/uv.txt && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt; }
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
