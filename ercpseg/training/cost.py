@@ -48,8 +48,8 @@ def measure_step(
     """Seconds of a training iteration on random data, and the memory it takes in GB.
 
     One warm-up step, then the median of ``steps`` timed ones, with Dice and focal terms. On a CPU a thread prepares batches
-    meanwhile, as in training, and a share is added for what comes beside the steps. Memory is what the step keeps for its backward pass, gradients and moments, and the batches that wait; on a
-    GPU it is what was allocated.
+    meanwhile, as in training, and a share is added for what comes beside the steps. Memory is what the step keeps for its
+    backward pass, gradients and moments, and the batches that wait; on a GPU it is what was allocated.
     """
     from ercpseg.losses.compound import WeightedSum
     from ercpseg.losses.options import Term
