@@ -85,7 +85,8 @@ class Dataset(Document):
     refused: int
     ignored: int
     annotation_files: int = Field(
-        0, description="files that say something about frames; with the files of used, refused and ignored rows: all there are"
+        0,
+        description="files that say something about frames; with the files of used, refused and ignored rows: all there are",
     )
     notes: tuple[str, ...] = Field((), description="what the import could not keep or had to assume, one sentence each")
     hold_out_from: str | None = Field(
