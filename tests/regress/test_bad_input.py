@@ -22,7 +22,7 @@ from ercpseg.storage.workspace import Workspace
 from ercpseg.training.run import run_folder
 from tests.conftest import TINY
 from tests.unit.cli.command import Command, environment, leftovers, process, snapshot
-from tests.unit.importers.conftest import dicom_dataset
+from tests.unit.decoding.conftest import dicom_dataset
 
 PLAN = "plan-and-preprocess"
 QUICK = (

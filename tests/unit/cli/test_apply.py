@@ -13,7 +13,7 @@ import pytest
 from ercpseg.storage.images import read_png, write_png
 from ercpseg.storage.tables import read_table
 from tests.unit.cli.command import leftovers, snapshot
-from tests.unit.importers.conftest import dicom_dataset
+from tests.unit.decoding.conftest import dicom_dataset
 from tests.unit.inference.conftest import make_model
 
 __all__ = ["make_model"]  # a fixture: random models, whose masks are not empty

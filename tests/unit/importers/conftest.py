@@ -12,48 +12,12 @@ import pytest
 from ercpseg.frames.frame import Frame
 from ercpseg.importers.frames import iter_frames
 from ercpseg.storage.images import write_png
+from tests.unit.decoding.conftest import dicom_dataset
 
 
 def ramp(height=6, width=5, dtype=np.uint8, step=7):
     """Values 0, step, 2·step, … row by row: no two neighbours are equal."""
     return (np.arange(height * width).reshape(height, width) * step).astype(dtype)
-
-
-def dicom_dataset(pixels, *, frames=1, syntax=None, photometric="MONOCHROME2", signed=False, stored=None, **elements):
-    """A minimal XA image. ``pixels`` is an array (its bytes are the pixel data) or a list of compressed frames."""
-    import pydicom
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.encaps import encapsulate
-    from pydicom.uid import ExplicitVRLittleEndian, XRayAngiographicImageStorage
-
-    data = pydicom.Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = syntax or ExplicitVRLittleEndian
-    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = XRayAngiographicImageStorage
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
-    data.StudyInstanceUID, data.SeriesInstanceUID, data.PatientID = "1.2.3", "1.2.3.1", "PAT-7"
-    shape = elements.pop("shape", None) or (pixels.shape[1:] if frames > 1 else pixels.shape)
-    allocated = elements.pop("allocated", None) or pixels.dtype.itemsize * 8
-    data.Rows, data.Columns = shape[:2]
-    data.SamplesPerPixel = 3 if len(shape) == 3 else 1
-    if len(shape) == 3:
-        data.PlanarConfiguration = 0
-    data.PhotometricInterpretation = photometric
-    data.BitsAllocated, data.BitsStored = allocated, stored or allocated
-    data.HighBit, data.PixelRepresentation = data.BitsStored - 1, int(signed)
-    if frames > 1:
-        data.NumberOfFrames = frames
-    if isinstance(pixels, list):
-        data.PixelData = encapsulate(pixels)
-        data["PixelData"].VR = "OB"
-        data["PixelData"].is_undefined_length = True
-    else:
-        raw = pixels.tobytes()
-        data.PixelData = raw + b"\0" * (len(raw) % 2)
-        data["PixelData"].VR = "OW" if allocated == 16 else "OB"
-    for keyword, value in elements.items():
-        setattr(data, keyword, value)
-    return data
 
 
 @pytest.fixture
