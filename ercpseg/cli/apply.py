@@ -23,7 +23,9 @@ def predict(
         bool | None, typer.Option("--tta/--no-tta", help="Average over mirrored frames, where the plan allows any.")
     ] = None,
     device: DeviceOption = "auto",
-    format_: Annotated[str, typer.Option("--format", help="Output formats: png.")] = "png",
+    format_: Annotated[
+        str, typer.Option("--format", help="Output formats, separated by commas; png is always written.")
+    ] = "png",
     overlays: Annotated[
         bool, typer.Option("--overlays/--no-overlays", help="Write pictures with outlines too.")
     ] = True,
@@ -35,16 +37,16 @@ def predict(
     row for everything found, and run.json. Warns when a quantity of the frames, such as their noise or the width of a wire,
     lies outside what the model was trained on.
     """
+    from ercpseg.export.formats import chosen
     from ercpseg.pipeline.apply import PredictOptions
     from ercpseg.pipeline.apply import predict as run
     from ercpseg.pipeline.shift import ADVICE
 
-    if format_ != "png":
-        raise errors.UsageError(f"unknown format {format_[:16]!r}", where="--format", expected="png")
+    formats = chosen(format_)
     folds = None if fold is None else tuple(part.strip() for part in fold.split(","))
     if fold is not None and folds is not None and not all(folds):
         raise errors.UsageError(f"{fold[:64]!r} names no fold", where="--fold", expected="for example 0 or 0,1")
-    options = PredictOptions(folds=folds, tta=tta, device=device, overlays=overlays)
+    options = PredictOptions(folds=folds, tta=tta, device=device, overlays=overlays, formats=formats)
     summary = run(source, output, model, workspace=workspace, options=options, progress=ConsoleProgress())
     counts = summary.counts
     speed = f"; {summary.median_ms:.0f} ms per frame (median)" if summary.median_ms else ""

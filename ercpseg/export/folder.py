@@ -8,30 +8,34 @@
     OUTPUT/frames.csv                      a row for every file or frame found
     OUTPUT/run.json                        hashes, versions, plan, model; ``finished`` is false for a stopped run
 
-An output folder is recognised by its ``run.json``. A run into one that exists begins by removing what the previous run
-left there, so that masks of two runs (perhaps of two models) never lie side by side, whatever happens later.
+Other formats have folders of their own (:data:`ercpseg.export.formats.FORMATS`). An output folder is recognised by its
+``run.json``. A run into one that was made otherwise (another model, fold or option) begins by removing what is there, so
+that masks of two models never lie side by side, whatever happens later. The same run again writes only what is missing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ercpseg.documents.dataset import FrameRecord
-from ercpseg.errors import StorageError, UsageError
+from ercpseg.errors import StorageError
+from ercpseg.export import previous
 from ercpseg.export.background import WriteQueue
+from ercpseg.export.formats import ALWAYS, FORMATS
+from ercpseg.export.png import Overlays
+from ercpseg.export.protocol import FrameFormat, Probabilities, Result, files_of
 from ercpseg.export.summary import PredictionSummary, summarise
 from ercpseg.frames.frame import Frame
-from ercpseg.frames.overlay import overlay
-from ercpseg.storage.atomic import TEMPORARY_PREFIX, remove_leftovers, write_text
+from ercpseg.storage.atomic import write_text
 from ercpseg.storage.images import write_png
 from ercpseg.storage.tables import write_table
 from ercpseg.structures import Bitmask, StructureSet
 
-SCHEMA = "ercpseg.prediction/1"
+LABELS, LABEL_SUFFIX = "labels", ".png"
 COLUMNS = ("frame", "source", "index", "status", "code", "reason", "milliseconds")
 
 
@@ -49,6 +53,11 @@ class PredictionWriter:
         all structures of the model, in the order of their bits.
     overlays
         write ``overlays/`` too.
+    formats
+        names of :data:`ercpseg.export.formats.FORMATS`; ``png`` is always among them.
+    made_by
+        everything but the frames that results depend on (model, folds, options), JSON-able. A run that was made by the
+        same is continued. None: what is there is always replaced.
 
     Raises
     ------
@@ -56,17 +65,56 @@ class PredictionWriter:
         when ``output`` is not empty and was not made by ``predict``, or is no folder.
     """
 
-    def __init__(self, output: Path | str, structures: StructureSet, *, overlays: bool = True):
+    def __init__(
+        self,
+        output: Path | str,
+        structures: StructureSet,
+        *,
+        overlays: bool = True,
+        formats: Sequence[str] = (ALWAYS,),
+        made_by: Mapping[str, Any] | None = None,
+    ):
         self.output = Path(output)
         self.structures = structures
-        self.overlays = overlays
+        self._formats: list[FrameFormat] = [FORMATS[name] for name in FORMATS if name in {ALWAYS, *formats}]
+        self._formats += [Overlays()] if overlays else []
+        self._making = None if made_by is None else previous.making(made_by)
         self._rows: list[dict[str, Any]] = []
         self._names: set[str] = set()
+        self._made_from: dict[str, str] = {}
         self._queue = WriteQueue()
         self._begun = self._finished = False
-        _check_output(self.output)
+        previous.check_output(self.output, _places(structures))
+        self._continued = self._making is not None and previous.making_of(self.output) == self._making
+        self._times = previous.times_of(self.output) if self._continued else {}
 
-    def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
+    @property
+    def wants_probabilities(self) -> bool:
+        """Whether :meth:`write` must be given probabilities."""
+        return any(format_.needs_probabilities for format_ in self._formats)
+
+    def known(self, frame: Frame) -> Bitmask | None:
+        """What an earlier run of the same making predicted for the same pixels; None when it has to be predicted.
+
+        A frame that is known is passed to :meth:`write` like any other, without milliseconds, in its place.
+        """
+        if not self._continued:
+            return None
+        made_from = previous.made_from(frame, str(self._making))
+        missing = [f for f in self._formats if f.needs_probabilities and not self._is_written(f, frame.name)]
+        bitmask = previous.read_label(self._label(frame.name), made_from)
+        if missing or bitmask is None or bitmask.shape != frame.pixels.shape:
+            return None
+        self._made_from[frame.name] = made_from
+        return bitmask
+
+    def write(
+        self,
+        frame: Frame,
+        bitmask: Bitmask,
+        milliseconds: float | None,
+        probabilities: Probabilities | None = None,
+    ) -> None:
         """Take one prediction; returns before its files are on the disk.
 
         Parameters
@@ -76,7 +124,9 @@ class PredictionWriter:
         bitmask
             (y, x) uint8, of the size of ``frame.pixels``.
         milliseconds
-            what preparing and predicting this frame took.
+            what preparing and predicting this frame took; None for one that was :meth:`known`.
+        probabilities
+            (structures, y, x) float16, where :attr:`wants_probabilities`.
 
         Raises
         ------
@@ -87,8 +137,13 @@ class PredictionWriter:
         """
         if bitmask.shape != frame.pixels.shape or bitmask.dtype.name != "uint8":
             raise ValueError(f"bitmask is {bitmask.dtype} {bitmask.shape}; expected uint8 {frame.pixels.shape}")
+        known = self._made_from.pop(frame.name, None)
+        if self.wants_probabilities and probabilities is None and known is None:
+            raise ValueError("a format needs probabilities, and there are none")
         _check_name(frame.name, self._names)
         self._begin()
+        if milliseconds is None:
+            milliseconds = self._times.get(frame.name)
         row = {
             "frame": frame.name,
             "source": frame.source,
@@ -96,8 +151,9 @@ class PredictionWriter:
             "status": "used",
             "reason": "; ".join(frame.notes),
         }
-        self._rows.append(row | {"milliseconds": round(float(milliseconds), 3)})
-        self._queue.put(lambda: self._write_files(frame, bitmask), key=frame.name)
+        self._rows.append(row | {"milliseconds": None if milliseconds is None else round(float(milliseconds), 3)})
+        result = Result(frame, bitmask, self.structures, probabilities)
+        self._queue.put(lambda: self._write_files(result, known), key=frame.name)
 
     def refuse(self, record: FrameRecord) -> None:
         """Take the row of a file or frame that was refused or ignored; nothing but the row is written."""
@@ -118,13 +174,14 @@ class PredictionWriter:
             when a file could not be written.
         """
         summary = summarise(self.output, self._rows)
-        if not self._begun and is_prediction(self.output):
+        if not self._begun and previous.is_prediction(self.output):
             # Nothing was predicted: what an earlier run left here is worth more than a table of refusals.
             self._queue.abandon()
             self._finished = True
             return summary
         self._begin()
         self._queue.close()
+        self._remove_stale()
         write_table(self.output / "frames.csv", COLUMNS, self._rows)
         self._write_run(run, summary)
         self._finished = True
@@ -160,80 +217,61 @@ class PredictionWriter:
         if self._begun:
             return
         self._begun = True
-        _check_output(self.output)  # again: time may have passed while the model was loaded
+        places = _places(self.structures)
+        previous.check_output(self.output, places)  # again: time may have passed while the model was loaded
         self._write_run({}, None)  # first of all, so that a killed run leaves a folder that is known to be ours
-        _remove_previous(self.output)
+        ours = self._places() if self._continued else {}
+        previous.remove_previous(self.output, places, lambda folder, _: folder in ours)
         for name in self.structures:  # a structure that is found nowhere still has its folder
             (self.output / "masks" / name).mkdir(parents=True, exist_ok=True)
+
+    def _remove_stale(self) -> None:
+        """Remove what an earlier run made of frames that are not there any more."""
+        if self._continued:
+            ours = self._places()
+            previous.remove_previous(
+                self.output, ours, lambda folder, name: folder in ours and name.casefold() in self._names
+            )
+
+    def _places(self) -> dict[str, str]:
+        """The folders that this run writes, relative to the output → suffix."""
+        return {
+            LABELS: LABEL_SUFFIX,
+            **{f: form.suffix for form in self._formats for f in form.folders(self.structures)},
+        }
+
+    def _label(self, name: str) -> Path:
+        return self.output / LABELS / f"{name}{LABEL_SUFFIX}"
+
+    def _is_written(self, format_: FrameFormat, name: str) -> bool:
+        return all((self.output / file).is_file() for file in files_of(format_, name, self.structures))
 
     def _write_run(self, run: Mapping[str, Any], summary: PredictionSummary | None) -> None:
         record = {
             **run,
-            "schema": SCHEMA,
+            "schema": previous.SCHEMA,
+            "making": self._making,
             "finished": summary is not None,
             "structures": {name: self.structures.value(name) for name in self.structures},
             "frames": None if summary is None else summary.counts,
         }
         write_text(self.output / "run.json", json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
-    def _write_files(self, frame: Frame, bitmask: Bitmask) -> None:
-        file = f"{frame.name}.png"
-        masks = self.structures.decode(bitmask)
-        for name, mask in masks.items():
-            write_png(self.output / "masks" / name / file, mask)
-        write_png(self.output / "labels" / file, bitmask)
-        if self.overlays:
-            picture = overlay(frame.pixels, masks, self.structures.names)
-            write_png(self.output / "overlays" / file, picture)
+    def _write_files(self, result: Result, known: str | None) -> None:
+        """Write a frame's files, the label image last; of a known frame only what is missing."""
+        name = result.frame.name
+        for format_ in self._formats:
+            if known is None or not self._is_written(format_, name):
+                format_.write(self.output, result)
+        if known is None:
+            text = {} if self._making is None else {previous.MADE_FROM: previous.made_from(result.frame, self._making)}
+            write_png(self._label(name), result.bitmask, text)
 
 
-def is_prediction(folder: Path) -> bool:
-    """Whether ``predict`` made ``folder``: it holds a ``run.json`` with our schema tag."""
-    try:
-        record = json.loads((folder / "run.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(record, dict) and str(record.get("schema", "")).startswith("ercpseg.prediction/")
-
-
-def _check_output(output: Path) -> None:
-    if not output.exists():
-        return
-    if not output.is_dir():
-        raise UsageError("the output is a file", where=output, expected="an empty folder, or one that is not there yet")
-    try:
-        foreign = any(not entry.name.startswith(TEMPORARY_PREFIX) for entry in output.iterdir())
-    except OSError as error:
-        raise StorageError("the output folder cannot be read", where=output, todo="check its permissions") from error
-    if foreign and not is_prediction(output):
-        raise UsageError(
-            "the output folder is not empty and was not made by ercpseg predict",
-            where=output,
-            todo="choose an empty folder or a new name; nothing was written",
-        )
-    for name in ("masks", "labels", "overlays"):
-        if (output / name).is_symlink():
-            raise UsageError("this folder is a link", where=output / name, todo="choose another output folder")
-
-
-def _remove_previous(output: Path) -> None:
-    """Remove the pictures and the table of an earlier run; only files in the places where we write them."""
-    folders = [output / "labels", output / "overlays"]
-    structures = output / "masks"
-    if structures.is_dir():
-        folders += [folder for folder in structures.iterdir() if folder.is_dir() and not folder.is_symlink()]
-    try:
-        for name in ("frames.csv", "scores.json", "scores.csv"):  # scores of other masks must not outlive them
-            (output / name).unlink(missing_ok=True)
-        remove_leftovers(output)
-        for folder in folders:
-            remove_leftovers(folder)
-            for file in folder.glob("*.png"):
-                file.unlink(missing_ok=True)
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-    except OSError as error:
-        raise StorageError("removing the previous run failed", where=output, todo="check its permissions") from error
+def _places(structures: StructureSet) -> dict[str, str]:
+    """Every folder that any format writes, relative to the output → suffix."""
+    formats = [*FORMATS.values(), Overlays()]
+    return {LABELS: LABEL_SUFFIX, **{f: form.suffix for form in formats for f in form.folders(structures)}}
 
 
 def _check_name(name: str, used: set[str]) -> None:

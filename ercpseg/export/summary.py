@@ -39,7 +39,7 @@ def summarise(output: Path, rows: Sequence[Mapping[str, Any]]) -> PredictionSumm
     {'found': 2, 'used': 1, 'refused': 1, 'ignored': 0}
     """
     status = [row["status"] for row in rows]
-    times = [row["milliseconds"] for row in rows if row["status"] == "used"]
+    times = [row["milliseconds"] for row in rows if row["status"] == "used" and row["milliseconds"] is not None]
     return PredictionSummary(
         output=output,
         found=len(rows),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ class Frame:
 
     ``pixels`` is (y, x), uint8 or uint16, devices dark (MONOCHROME2), stored values without any window. ``notes`` say
     what was changed on the way in (inverted, collapsed to grey). ``about`` is what the file says beside the pixels;
-    ``patient`` and ``series`` group frames and are never printed.
+    ``patient`` and ``series`` group frames and are never printed. ``path`` is the file that was decoded (``member``: the
+    one packed in the zip at ``path``), for outputs that refer to it; None for pixels that come from no file.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Frame:
     series: str | None = None
     about: About = About()
     notes: tuple[str, ...] = ()
+    path: Path | None = None
+    member: str | None = None
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:

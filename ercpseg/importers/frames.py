@@ -54,6 +54,8 @@ class Pending:
             series=self.about.series or (self.found.source if self.index is not None else None),
             about=self.about,
             notes=picture.notes,
+            path=self.found.path,
+            member=self.found.member,
         )
 
     def refused(self, error: InputRefused) -> FrameRecord:

@@ -8,6 +8,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.errors import InputRefused, ResourceError
 from ercpseg.frames.frame import Frame
@@ -19,10 +22,23 @@ T = TypeVar("T")
 
 
 class Sink(Protocol):
-    """Where predictions go."""
+    """Where predictions go, in the order of the frames."""
 
-    def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
-        """Take the result of a frame."""
+    @property
+    def wants_probabilities(self) -> bool:
+        """Whether results must come with probabilities."""
+
+    def known(self, frame: Frame) -> Bitmask | None:
+        """What is known of a frame from an earlier run; it is then not predicted, but written like the others."""
+
+    def write(
+        self,
+        frame: Frame,
+        bitmask: Bitmask,
+        milliseconds: float | None,
+        probabilities: NDArray[np.float16] | None = None,
+    ) -> None:
+        """Take the result of a frame; no milliseconds for one that was known."""
 
     def refuse(self, record: FrameRecord) -> None:
         """Take the row of what was not predicted."""
@@ -36,7 +52,7 @@ def predict_frames(
     ``total`` is the number of files: progress counts those, since frames inside them are only known when they are read.
     A frame that is too large for the memory is refused and the run goes on.
     """
-    stream = predictor.stream()
+    stream = predictor.stream(probabilities=sink.wants_probabilities)
     digest = hashlib.sha256()
     source: str | None = None
     with progress.task("Predicting", total) as task:
@@ -49,13 +65,17 @@ def predict_frames(
             else:
                 digest.update(f"{item.name} {item.pixels.dtype} {item.pixels.shape}".encode())
                 digest.update(item.pixels.tobytes())
+                known = sink.known(item)
+                if known is not None:
+                    sink.write(item, known, None)
+                    continue
                 try:
                     for result in stream.push(item):
-                        sink.write(result.frame, result.bitmask, 1000 * result.seconds)
+                        sink.write(result.frame, result.bitmask, 1000 * result.seconds, result.probabilities)
                 except ResourceError:
                     sink.refuse(_too_large(item))
         for result in stream.flush():
-            sink.write(result.frame, result.bitmask, 1000 * result.seconds)
+            sink.write(result.frame, result.bitmask, 1000 * result.seconds, result.probabilities)
         task.advance(0 if source is None else 1)
     return digest.hexdigest()
 

@@ -19,7 +19,7 @@ from ercpseg.frames.frame import Frame
 from ercpseg.frames.prepare import Geometry, prepare
 from ercpseg.frames.tiles import predict_tiled
 from ercpseg.networks import build_network
-from ercpseg.postprocess.finish import finish
+from ercpseg.postprocess.finish import finish, native_probabilities
 from ercpseg.storage.models import StoredModel, load_model
 from ercpseg.structures import Bitmask, Mask, StructureSet
 
@@ -32,6 +32,8 @@ class Prediction:
     bitmask: Bitmask
     structures: StructureSet
     seconds: float
+    probabilities: NDArray[np.float16] | None = None
+    """(structures, y, x), before thresholds and post-processing; None unless asked for."""
 
     @property
     def masks(self) -> dict[str, Mask]:
@@ -72,7 +74,7 @@ class Predictor:
         """
         return cls(load_model(Path(model), folds), device=device, tta=tta)
 
-    def predict(self, frame: Frame | NDArray[Any]) -> Prediction:
+    def predict(self, frame: Frame | NDArray[Any], *, probabilities: bool = False) -> Prediction:
         """Segment one frame: a :class:`Frame`, or an array (y, x) of uint8 or uint16 with devices dark."""
         start = time.perf_counter()
         if not isinstance(frame, Frame):
@@ -80,11 +82,12 @@ class Predictor:
         _check(frame.pixels)
         logits, geometry = self.logits(frame.pixels)
         bitmask = finish(logits, geometry, self.plan)
-        return Prediction(frame, bitmask, self.structures, time.perf_counter() - start)
+        levels = native_probabilities(logits, geometry, self.plan) if probabilities else None
+        return Prediction(frame, bitmask, self.structures, time.perf_counter() - start, levels)
 
-    def stream(self) -> Stream:
+    def stream(self, *, probabilities: bool = False) -> Stream:
         """A stream over this predictor."""
-        return Stream(self)
+        return Stream(self, probabilities=probabilities)
 
     def logits(self, pixels: NDArray[Any]) -> tuple[torch.Tensor, Geometry]:
         """Logits (heads, y, x) at working size, on the device, and the way back to native size."""
@@ -127,12 +130,13 @@ class Stream:
     Single-frame models answer at once. ``flush`` ends a series, for models that look at several frames.
     """
 
-    def __init__(self, predictor: Predictor):
+    def __init__(self, predictor: Predictor, *, probabilities: bool = False):
         self.predictor = predictor
+        self.probabilities = probabilities
 
     def push(self, frame: Frame) -> list[Prediction]:
         """The predictions that are ready after this frame."""
-        return [self.predictor.predict(frame)]
+        return [self.predictor.predict(frame, probabilities=self.probabilities)]
 
     def flush(self) -> list[Prediction]:
         """The predictions still owed at the end of a series."""

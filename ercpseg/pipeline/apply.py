@@ -28,6 +28,8 @@ class PredictOptions:
     tta: bool | None = None
     device: str = "auto"
     overlays: bool = True
+    formats: tuple[str, ...] = ("png",)
+    """Names of :data:`ercpseg.export.formats.FORMATS`."""
 
 
 def predict(
@@ -40,6 +42,8 @@ def predict(
     progress: Progress = SILENT,
 ) -> Any:
     """Segment every frame of a file or folder into ``output``; returns the writer's summary and the shift alarm.
+
+    The same again writes only what is missing.
 
     ``model`` is a model folder or zip, the name of a dataset of the workspace, or of shipped weights.
 
@@ -64,7 +68,16 @@ def predict(
     predictor = Predictor.load(path, folds=options.folds, device=options.device, tta=options.tta)
     start = time.perf_counter()
     frames = FrameFolder(source)
-    with PredictionWriter(output, predictor.structures, overlays=options.overlays) as writer:
+    made_by = {
+        "model_sha256": predictor.sha256,
+        "folds": list(predictor.folds),
+        "tta": options.tta,
+        "device": str(predictor.device),
+        "versions": {"ercpseg": __version__, "torch": metadata.version("torch")},
+    }
+    with PredictionWriter(
+        output, predictor.structures, overlays=options.overlays, formats=options.formats, made_by=made_by
+    ) as writer:
         watch = Watch(writer, predictor.card, predictor.structures, total=len(frames), started=began)
         pixels = predict_frames(predictor, frames, watch, total=len(frames), progress=progress)
         run = {

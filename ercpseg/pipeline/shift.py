@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.documents.run import ModelCard
@@ -56,7 +57,20 @@ NO_RANGES = "the model tells no ranges of its training frames, so the new ones w
 class Sink(Protocol):
     """Where predictions go; see :class:`ercpseg.inference.folder.Sink`."""
 
-    def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
+    @property
+    def wants_probabilities(self) -> bool:
+        """Whether results must come with probabilities."""
+
+    def known(self, frame: Frame) -> Bitmask | None:
+        """What is known of a frame from an earlier run."""
+
+    def write(
+        self,
+        frame: Frame,
+        bitmask: Bitmask,
+        milliseconds: float | None,
+        probabilities: NDArray[np.float16] | None = None,
+    ) -> None:
         """Take the result of a frame."""
 
     def refuse(self, record: FrameRecord) -> None:
@@ -95,9 +109,24 @@ class Watch:
         self._step = max(1, total // MOST_FRAMES)
         self._seen, self._spent_s, self._started = 0, 0.0, started
 
-    def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
+    @property
+    def wants_probabilities(self) -> bool:
+        """As the sink says."""
+        return self.sink.wants_probabilities
+
+    def known(self, frame: Frame) -> Bitmask | None:
+        """As the sink says."""
+        return self.sink.known(frame)
+
+    def write(
+        self,
+        frame: Frame,
+        bitmask: Bitmask,
+        milliseconds: float | None,
+        probabilities: NDArray[np.float16] | None = None,
+    ) -> None:
         """Pass a prediction on, and measure it if it is in the sample."""
-        self.sink.write(frame, bitmask, milliseconds)
+        self.sink.write(frame, bitmask, milliseconds, probabilities)
         number, self._seen = self._seen, self._seen + 1
         if not self.card.ranges or number % self._step:
             return

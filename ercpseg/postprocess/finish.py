@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan, PostprocessStep
 from ercpseg.frames.prepare import Geometry, restore
@@ -37,6 +38,12 @@ def native_levels(logits: torch.Tensor, geometry: Geometry, plan: Plan) -> Level
     """
     _, native = restore(logits, geometry, _bits(plan), plan.values.postprocess.threshold)
     return _levels(native)
+
+
+def native_probabilities(logits: torch.Tensor, geometry: Geometry, plan: Plan) -> NDArray[np.float16]:
+    """Logits (heads, y, x) at working size → probabilities (structures, y, x) at native size, before any threshold."""
+    _, native = restore(logits, geometry, _bits(plan), plan.values.postprocess.threshold)
+    return np.asarray(native.sigmoid().cpu().numpy(), np.float16)
 
 
 def at_native_size(chain: tuple[PostprocessStep, ...], geometry: Geometry) -> list[PostprocessStep]:

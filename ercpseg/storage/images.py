@@ -6,7 +6,10 @@ Foreign images come in through ``ercpseg.importers``; this room only handles the
 from __future__ import annotations
 
 import struct
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,10 +24,15 @@ FLAT_FRAC = 0.9
 """Share of pixels equal to their left neighbour from which an image counts as drawn (a mask), not as recorded."""
 
 _HEADER = struct.Struct(">16xIIB")
+_AFTER_HEADER, _MAX_HEAD = 33, 4096
+_NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
-def encode_png(array: NDArray[Any]) -> bytes:
-    """Encode (y, x) uint8/uint16/bool or (y, x, 3) uint8 as PNG. Booleans become 0 and 255."""
+def encode_png(array: NDArray[Any], text: Mapping[str, str] = _NO_TEXT) -> bytes:
+    """Encode (y, x) uint8/uint16/bool or (y, x, 3) uint8 as PNG. Booleans become 0 and 255.
+
+    ``text`` goes into tEXt chunks right behind the header: keyword → ASCII.
+    """
     from imagecodecs import PNG, png_encode
 
     if array.dtype == np.bool_:
@@ -37,7 +45,34 @@ def encode_png(array: NDArray[Any]) -> bytes:
     filtering, strategy = (
         (PNG.FILTER.NONE, PNG.STRATEGY.DEFAULT) if _is_flat(array) else (PNG.FILTER.UP, PNG.STRATEGY.RLE)
     )
-    return bytes(png_encode(array, level=FAST, filter=filtering, strategy=strategy))
+    data = bytes(png_encode(array, level=FAST, filter=filtering, strategy=strategy))
+    chunks = b"".join(_chunk(f"{key}\0{value}".encode("ascii")) for key, value in text.items())
+    return data[:_AFTER_HEADER] + chunks + data[_AFTER_HEADER:] if chunks else data
+
+
+def _chunk(content: bytes) -> bytes:
+    body = b"tEXt" + content
+    return len(content).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def read_png_text(path: Path) -> dict[str, str]:
+    """The texts that :func:`encode_png` put behind the header of a PNG; its pixels are not read.
+
+    Raises
+    ------
+    StorageError
+        when it cannot be read or is no PNG.
+    """
+    head = read_bytes(path, _MAX_HEAD)
+    if not head.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise _damaged(path)
+    texts, at = {}, _AFTER_HEADER
+    while head[at + 4 : at + 8] == b"tEXt":
+        length = int.from_bytes(head[at : at + 4], "big")
+        key, _, value = head[at + 8 : at + 8 + length].decode("latin-1").partition("\0")
+        texts[key] = value
+        at += length + 12
+    return texts
 
 
 def _is_flat(array: NDArray[Any]) -> bool:
@@ -60,9 +95,9 @@ def read_png_header(path: Path) -> tuple[tuple[int, int], int]:
     return (height, width), bits
 
 
-def write_png(path: Path, array: NDArray[Any]) -> None:
+def write_png(path: Path, array: NDArray[Any], text: Mapping[str, str] = _NO_TEXT) -> None:
     """Write an array as PNG, atomically; see :func:`encode_png`."""
-    write_bytes(path, encode_png(array))
+    write_bytes(path, encode_png(array, text))
 
 
 def read_png(path: Path) -> NDArray[Any]:

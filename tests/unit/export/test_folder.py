@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.errors import StorageError, UsageError
-from ercpseg.export import folder as module
-from ercpseg.export.folder import COLUMNS, PredictionWriter, is_prediction
+from ercpseg.export import png as module
+from ercpseg.export.folder import COLUMNS, PredictionWriter
+from ercpseg.export.previous import is_prediction
 from ercpseg.frames.frame import Frame
 from ercpseg.storage.images import read_png
 from ercpseg.storage.tables import read_table
@@ -181,7 +184,7 @@ def test_an_empty_run_is_still_a_run(tmp_path: Path) -> None:
 def test_an_error_of_the_writing_threads_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = module.write_png
 
-    def full(path: Path, array: np.ndarray) -> None:
+    def full(path: Path, array: np.ndarray, text: object = None) -> None:
         if path.name == "b.png":
             raise StorageError("writing failed: No space left on device", where=path)
         real(path, array)
@@ -197,7 +200,7 @@ def test_an_error_of_the_writing_threads_reaches_the_caller(tmp_path: Path, monk
 
 
 def test_a_forgotten_finish_does_not_hide_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, array: np.ndarray) -> None:
+    def full(path: Path, array: np.ndarray, text: object = None) -> None:
         raise StorageError("writing failed: No space left on device", where=path)
 
     monkeypatch.setattr(module, "write_png", full)
@@ -247,3 +250,95 @@ def test_a_run_that_predicts_nothing_leaves_the_earlier_one(tmp_path: Path) -> N
     assert writer.finish({}).used == 0
     assert writer.reasons == ["unknown-format (no image)"]
     assert {name: (output / name).read_bytes() for name in files(output)} == before
+
+
+MADE_BY = {"model": "m", "folds": ["0"]}
+
+
+def go_on(output: Path, names: list[str], made_by: dict = MADE_BY, **options: bool) -> list[str]:
+    """As predict does it; returns the frames that were not known."""
+    predicted = []
+    with PredictionWriter(output, STRUCTURES, made_by=made_by, **options) as writer:
+        for name in names:
+            known = writer.known(frame(name))
+            predicted += [name] if known is None else []
+            writer.write(frame(name), bitmask() if known is None else known, 2.5 if known is None else None)
+        writer.finish({"model": "demo"})
+    return predicted
+
+
+def stamps(output: Path) -> dict[str, int]:
+    return {name: (output / name).stat().st_mtime_ns for name in files(output)}
+
+
+def test_the_same_run_again_predicts_nothing_and_rewrites_no_picture(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert go_on(output, ["a", "b"]) == ["a", "b"]
+    before = stamps(output)
+    table = (output / "frames.csv").read_text()
+    assert go_on(output, ["a", "b"]) == []
+    after = stamps(output)
+    assert {name for name in before if before[name] != after[name]} == {"frames.csv", "run.json"}
+    assert (output / "frames.csv").read_text() == table  # with the milliseconds of the run that predicted
+
+
+def test_a_run_goes_on_where_one_was_killed(tmp_path: Path) -> None:
+    """Killed after frame b's masks, before its label image; c was never begun; another file has gone since."""
+    output = tmp_path / "out"
+    go_on(output, ["gone", "a", "b"])
+    (output / "labels/b.png").unlink()
+    (output / "frames.csv").unlink()
+    (output / "masks/cbd/.tmp-ercpseg-77").write_bytes(b"half")
+    assert go_on(output, ["a", "b", "c"]) == ["b", "c"]
+    names = [f"masks/{s}/{n}.png" for s in STRUCTURES for n in "abc"]
+    names += [f"{folder}/{n}.png" for folder in ("labels", "overlays") for n in "abc"]
+    assert files(output) == {*names, "frames.csv", "run.json"}
+
+
+def test_a_known_frame_gets_what_it_lacks(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    go_on(output, ["a"], overlays=False)
+    (output / "masks/stone/a.png").unlink()
+    assert go_on(output, ["a"]) == []
+    assert {"masks/stone/a.png", "overlays/a.png"} <= files(output)
+    assert go_on(output, ["a"], overlays=False) == []
+    assert "overlays/a.png" not in files(output)
+
+
+@pytest.mark.parametrize("what", ["pixels", "model", "structure", "damage"])
+def test_what_was_made_from_something_else_is_made_again(tmp_path: Path, monkeypatch, what: str) -> None:
+    output = tmp_path / "out"
+    go_on(output, ["a"])
+    made_by = MADE_BY
+    if what == "pixels":
+        brighter = frame("a").pixels + np.uint8(1)
+        monkeypatch.setitem(globals(), "frame", lambda name: Frame(name, brighter, 8, source="a_1.png"))
+    elif what == "model":
+        made_by = {**MADE_BY, "model": "n"}
+    elif what == "structure":
+        (output / "masks/lesion").mkdir()
+        (output / "masks/lesion/a.png").write_bytes(b"of another model")
+        made_by = {**MADE_BY, "model": "n"}
+    else:
+        (output / "labels/a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert go_on(output, ["a"], made_by) == ["a"]
+    assert not (output / "masks/lesion").exists()
+
+
+def test_another_model_s_masks_are_gone_before_the_first_is_written(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    go_on(output, ["a", "b"])
+    with pytest.raises(KeyboardInterrupt), PredictionWriter(output, STRUCTURES, made_by={"model": "n"}) as writer:
+        assert writer.known(frame("a")) is None
+        writer.write(frame("a"), bitmask(), 1.0)
+        raise KeyboardInterrupt
+    assert not [name for name in files(output) if name.endswith("b.png")]
+
+
+def test_label_images_say_what_they_are_made_from_and_nothing_else(tmp_path: Path) -> None:
+    go_on(tmp_path / "out", ["a"])
+    with Image.open(tmp_path / "out/labels/a.png") as image:
+        texts = image.text
+    assert list(texts) == ["ercpseg-made-from"]
+    assert re.fullmatch("[0-9a-f]{64}", texts["ercpseg-made-from"])
+    assert np.array_equal(read_png(tmp_path / "out/labels/a.png"), bitmask())

@@ -19,13 +19,20 @@ from ercpseg.structures import Bitmask
 
 
 class Collected:
-    def __init__(self) -> None:
+    def __init__(self, known: dict[str, Bitmask] | None = None, *, wants_probabilities: bool = False) -> None:
         self.written: list[tuple[str, Bitmask]] = []
         self.refused: list[FrameRecord] = []
+        self.probabilities: dict[str, Any] = {}
+        self.wants_probabilities = wants_probabilities
+        self._known = known or {}
 
-    def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
-        assert milliseconds > 0
+    def known(self, frame: Frame) -> Bitmask | None:
+        return self._known.get(frame.name)
+
+    def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float | None, probabilities: Any = None) -> None:
+        assert milliseconds is None if frame.name in self._known else milliseconds > 0
         self.written.append((frame.name, bitmask))
+        self.probabilities[frame.name] = probabilities
 
     def refuse(self, record: FrameRecord) -> None:
         self.refused.append(record)
@@ -84,6 +91,35 @@ def test_every_item_is_written_or_refused(predictor: Predictor) -> None:
     assert decoders() == []
 
 
+def test_what_is_known_is_not_predicted_and_keeps_its_place(predictor: Predictor, monkeypatch) -> None:
+    predicted = []
+    real = predictor.predict
+    monkeypatch.setattr(predictor, "predict", lambda f, **o: predicted.append(f.name) or real(f, **o))
+    known = {name: np.zeros((40, 50), np.uint8) for name in ("f0", "f3")}
+    sink = Collected(known)
+    digest = predict_frames(predictor, frames(), sink, total=5)
+    assert [name for name, _ in sink.written] == [f"f{i}" for i in range(5)]
+    assert predicted == ["f1", "f2", "f4"]
+    assert sink.written[3][1] is known["f3"]
+    assert digest == predict_frames(predictor, frames(), Collected(), total=5)
+
+
+def test_probabilities_come_where_they_are_wanted(predictor: Predictor) -> None:
+    sink = Collected(wants_probabilities=True)
+    predict_frames(predictor, frames(1), sink, total=1)
+    probabilities = sink.probabilities["f0"]
+    assert (probabilities.dtype, probabilities.shape) == (np.float16, (2, 40, 50))
+    assert 0 <= probabilities.min() < 0.5 < probabilities.max() <= 1
+    thresholds = predictor.plan.values.postprocess.threshold
+    sure = np.abs(probabilities - 0.5) > 0.01
+    assert set(thresholds.values()) == {0.5}
+    for i, mask in enumerate(predictor.structures.decode(sink.written[0][1]).values()):
+        assert np.array_equal(mask[sure[i]], probabilities[i][sure[i]] > 0.5)
+    plain = Collected()
+    predict_frames(predictor, frames(1), plain, total=1)
+    assert plain.probabilities["f0"] is None
+
+
 def test_progress_counts_files(predictor: Predictor) -> None:
     """Three frames of one file, one of them refused, then a file of one frame: two files."""
     series = [Frame(name=f"s{i}", pixels=frames(1)[0].pixels, bits=8, source="s.dcm", index=i) for i in (0, 2)]
@@ -122,10 +158,10 @@ def test_a_frame_too_large_for_the_memory_is_refused_and_the_run_goes_on(
 ) -> None:
     real = Predictor.predict
 
-    def limited(self: Predictor, frame: Any) -> Any:
+    def limited(self: Predictor, frame: Any, **options: Any) -> Any:
         if frame.name == "f1":
             raise ResourceError("out of memory")
-        return real(self, frame)
+        return real(self, frame, **options)
 
     monkeypatch.setattr(Predictor, "predict", limited)
     sink, progress = Collected(), Counter()
@@ -140,7 +176,7 @@ def test_a_frame_too_large_for_the_memory_is_refused_and_the_run_goes_on(
 
 def test_a_sink_that_fails_ends_the_run_and_the_thread(predictor: Predictor) -> None:
     class Full(Collected):
-        def write(self, frame: Frame, bitmask: Bitmask, milliseconds: float) -> None:
+        def write(self, *_: object) -> None:
             raise StorageError("disk full")
 
     with pytest.raises(StorageError, match="disk full"):

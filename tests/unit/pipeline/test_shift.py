@@ -113,7 +113,7 @@ class Taken:
         self.frames: list[str] = []
         self.refused: list[object] = []
 
-    def write(self, frame, bitmask, milliseconds) -> None:
+    def write(self, frame, bitmask, milliseconds, probabilities=None) -> None:
         self.frames.append(frame.name)
 
     def refuse(self, record) -> None:
@@ -149,7 +149,7 @@ def test_measuring_takes_a_small_share_of_the_time(monkeypatch) -> None:
         return {"mean_frac": 0.5}
 
     class Slow(Taken):
-        def write(self, frame, bitmask, milliseconds) -> None:
+        def write(self, frame, bitmask, milliseconds, probabilities=None) -> None:
             clock[0] += 2.0
 
     monkeypatch.setattr(Watch, "_measure", slow)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ercpseg.errors import StorageError
-from ercpseg.storage.images import encode_png, read_png, read_png_header, write_png
+from ercpseg.storage.images import encode_png, read_png, read_png_header, read_png_text, write_png
 
 
 def test_booleans_become_black_and_white(tmp_path: Path) -> None:
@@ -72,6 +73,21 @@ def test_a_header_that_is_none(tmp_path: Path, content: bytes) -> None:
         read_png_header(tmp_path / "a.png")
     with pytest.raises(StorageError):
         read_png_header(tmp_path / "missing.png")
+
+
+def test_texts_come_back_and_change_no_pixel(tmp_path: Path) -> None:
+    array = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    write_png(tmp_path / "t.png", array, {"a": "1" * 64, "b-c": ""})
+    assert read_png_text(tmp_path / "t.png") == {"a": "1" * 64, "b-c": ""}
+    assert np.array_equal(read_png(tmp_path / "t.png"), array)
+    with Image.open(tmp_path / "t.png") as image:  # a reader that checks the chunks' sums
+        image.load()
+        assert image.text == {"a": "1" * 64, "b-c": ""}
+    write_png(tmp_path / "n.png", array)
+    assert read_png_text(tmp_path / "n.png") == {}
+    (tmp_path / "x.png").write_bytes(b"text")
+    with pytest.raises(StorageError, match="damaged"):
+        read_png_text(tmp_path / "x.png")
 
 
 def test_damage_never_gives_another_picture(tmp_path: Path) -> None:
