@@ -48,6 +48,13 @@ class NetworkValues(Part):
     name: str
     features: tuple[int, ...] = Field(description="channels per level, full resolution last excluded (R10)")
     deep_supervision: int = Field(ge=0, le=6, description="auxiliary outputs below full resolution")
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="what this network alone has; none = its defaults"
+    )
+
+    def __hash__(self) -> int:
+        """What a measurement was made for; options are a mapping, which has no hash of its own."""
+        return hash(self.model_dump_json())
 
 
 class HeadValues(Part):

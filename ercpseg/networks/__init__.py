@@ -64,6 +64,12 @@ def _cascade(**numbers: Any) -> nn.Module:
     return CascadeUNet(**numbers)
 
 
+def _realtime(**numbers: Any) -> nn.Module:
+    from ercpseg.networks.realtime import RealtimeUNet
+
+    return RealtimeUNet(**numbers)
+
+
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "light": partial(_light, stem_stride=2),
     "light-full": partial(_light, stem_stride=1),
@@ -74,11 +80,12 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "fra-net": _fra_net,
     "ambrosini": _ambrosini,
     "cascade": _cascade,
+    "realtime": _realtime,
 }
-"""``light``: Light U-Net at half resolution with a learnt doubling head, our real-time network; ``light-full``: the paper's
-reading; ``unet``, ``resenc``: nnU-Net's plain and residual-encoder U-Nets; ``martin``: plain U-Net with batch norm;
-``ronneberger``: the U-Net of 2015; ``fra-net``; ``ambrosini``: residual U-Net over four frames; ``cascade``: LIP6's idea.
-All take ``input_channels``, ``heads``, ``features``, ``deep_supervision`` and what their options name."""
+"""``light``: Light U-Net at half resolution with a learnt doubling head; ``light-full``: the paper's reading; ``unet``,
+``resenc``: nnU-Net's plain and residual-encoder U-Nets; ``martin``: plain U-Net with batch norm; ``ronneberger``: the U-Net of
+2015; ``fra-net``; ``ambrosini``: residual U-Net over four frames; ``cascade``: LIP6's idea; ``realtime``: ours, for a frame in
+real time on a CPU. All take ``input_channels``, ``heads``, ``features``, ``deep_supervision`` and what their options name."""
 
 
 PRIOR = 0.05
@@ -113,7 +120,7 @@ def build_network(
     DocumentError
         when the plan names a network that does not exist, or a number is unknown or out of range.
     """
-    given = getattr(values, "options", None) if options is None else options
+    given = values.options if options is None else options
     chosen: dict[str, Any] = check_network(values.name, values.features, values.deep_supervision, given, input_channels)
     count = heads if isinstance(heads, int) else len(heads)
     if "instrument_head" in chosen:

@@ -59,13 +59,15 @@ class Option:
 class NetworkSpec:
     """Sizes that a network takes, and its options.
 
-    ``halvings_more``: it halves its input ``len(features) + halvings_more`` times.
+    ``halvings_more``: it halves its input ``len(features) + halvings_more`` times. ``convolutions``: feature maps that a level
+    of its encoder makes (its decoder one more), for nnU-Net's estimate of memory.
     """
 
     features: tuple[int, ...]
     levels: tuple[int, int]
     halvings_more: int = -1
     options: Mapping[str, Option] = field(default_factory=dict)
+    convolutions: int = 2
 
     def divisor(self, features: Sequence[int]) -> int:
         """Side lengths of an input must be multiples of this."""
@@ -88,17 +90,27 @@ _FRA = {
 }
 
 SPECS: dict[str, NetworkSpec] = {
-    "light": NetworkSpec(_LIGHT, (2, 8), 0),
-    "light-full": NetworkSpec(_LIGHT, (2, 8)),
+    "light": NetworkSpec(_LIGHT, (2, 8), 0, convolutions=1),
+    "light-full": NetworkSpec(_LIGHT, (2, 8), convolutions=1),
     "unet": NetworkSpec(_PLAIN, (2, 9)),
     "resenc": NetworkSpec(_PLAIN, (2, 9)),
     "martin": NetworkSpec(_PLAIN, (2, 9)),
     "ronneberger": NetworkSpec((64, 128, 256, 512, 1024), (2, 7)),
-    "fra-net": NetworkSpec((16, 24, 32, 64, 128), (5, 5), 0, _FRA),
+    "fra-net": NetworkSpec((16, 24, 32, 64, 128), (5, 5), 0, _FRA, convolutions=12),
     "ambrosini": NetworkSpec(
-        (32, 64, 128, 256, 512), (2, 7), -1, {"dropout": Option(0.5, "on the two deepest levels", 0.0, 0.9)}
+        (32, 64, 128, 256, 512),
+        (2, 7),
+        options={"dropout": Option(0.5, "on the two deepest levels", 0.0, 0.9)},
+        convolutions=3,
     ),
-    "cascade": NetworkSpec((32, 64, 128, 256, 512), (4, 9), -1, _CASCADE),
+    "cascade": NetworkSpec((32, 64, 128, 256, 512), (4, 9), -1, _CASCADE, convolutions=4),
+    "realtime": NetworkSpec(
+        (16, 32, 64, 128, 128, 128),
+        (2, 8),
+        0,
+        {"blocks": Option(1, "residual blocks per level below the first", 0, 4)},
+        convolutions=3,
+    ),
 }
 """One entry per name in ``NETWORKS``; ``features`` are the published or usual ones, highest resolution first."""
 

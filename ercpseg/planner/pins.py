@@ -11,6 +11,7 @@ from ercpseg.documents.base import Part
 from ercpseg.documents.plan import PlanValues
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.networks import NETWORKS
+from ercpseg.networks.options import check_network, spec
 from ercpseg.planner.rules import KEYS
 from ercpseg.structures import StructureSet
 
@@ -95,6 +96,25 @@ def check_value(key: str, value: Any, structures: tuple[str, ...], *, by_user: b
     if key == "heads.parents" and not set(value) <= set(StructureSet(structures).parents):
         parents = ", ".join(StructureSet(structures).parents) or "none"
         raise kind(f"{str(value)[:64]} are no parents of this dataset", where=where, expected=parents)
+
+
+def check_options(name: str, options: Mapping[str, Any], *, by_user: bool, where: object = None) -> None:
+    """Check what was pinned of ``network.options`` against the network, before it is built and measured.
+
+    Raises
+    ------
+    UsageError
+        when the user set it.
+    DocumentError
+        when a recipe did.
+    """
+    entry = spec(name)
+    try:
+        check_network(name, entry.features, 0, options)
+    except DocumentError as error:
+        if not by_user:
+            raise
+        raise UsageError(error.what, where=f"{where}: {error.where}", expected=error.expected) from error
 
 
 def _check_text(key: str, value: Any, where: object) -> None:

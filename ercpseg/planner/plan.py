@@ -10,7 +10,7 @@ from ercpseg.documents.plan import Alternative, Decision, Plan, PlanValues
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget, Measure, MeasureForward, Meter
-from ercpseg.planner.pins import apply_pins, check_pins, check_value
+from ercpseg.planner.pins import apply_pins, check_options, check_pins, check_value
 from ercpseg.planner.rule import Choice, Context, RuleText
 from ercpseg.planner.rules import KEYS, RULES
 
@@ -54,10 +54,12 @@ def make_plan(
     # A user's value for a whole decision also replaces a recipe's value for one of its entries.
     pins = {k: v for k, v in recipe.pins.items() if k.rsplit(".", 1)[0] not in user} | user
 
+    def source(used: list[str]) -> str:
+        return "--set" if any(pin in user for pin in used) else f"recipe {recipe.name}"
+
     def check(key: str, value: Any, used: list[str]) -> None:
         by_user = any(pin in user for pin in used)
-        where = "--set" if by_user else f"recipe {recipe.name}"
-        check_value(key, value, tuple(fingerprint.structures), by_user=by_user, where=where)
+        check_value(key, value, tuple(fingerprint.structures), by_user=by_user, where=source(used))
 
     for key in pins.keys() & set(KEYS):
         check(key, pins[key], [key])
@@ -73,6 +75,9 @@ def make_plan(
             value, used = apply_pins(key, choice.value, pins)
             if used and key not in used:
                 check(key, value, used)
+            if used and key == "network.options":
+                by_user = any(pin in user for pin in used)
+                check_options(decided["network.name"], value, by_user=by_user, where=source(used))
             decided[key] = value
             decisions.append(_decision(key, value, choice, rule.text, used, recipe, user))
     plan = Plan.new(
@@ -129,7 +134,9 @@ def _check(plan: Plan, user: Mapping[str, Any]) -> None:
         check_values(plan.values)
     except DocumentError as error:
         if user:
-            raise UsageError(error.what, where="--set", todo="see plan.md for the values there are") from error
+            where = f"--set: {error.where}" if error.where else "--set"
+            todo = "see plan.md for the values there are"
+            raise UsageError(error.what, where=where, expected=error.expected, todo=todo) from error
         raise
 
 
@@ -141,9 +148,13 @@ def check_values(values: PlanValues) -> None:
     DocumentError
         with every problem.
     """
+    from ercpseg.losses.options import check_term
     from ercpseg.networks import divisor
+    from ercpseg.networks.options import check_network
     from ercpseg.postprocess.steps import STEPS
 
+    network = values.network
+    check_network(network.name, network.features, network.deep_supervision, network.options)
     problems = []
     multiple = divisor(values.network.name, values.network.features)
     for key, size in {"patch.size_px": values.patch.size_px, "patch.tile_px": values.patch.tile_px}.items():
@@ -156,6 +167,8 @@ def check_values(values: PlanValues) -> None:
     if not any(w > 0 for w in values.loss.level_weights):
         problems.append("loss.level_weights: no level counts")
     heads = (*values.heads.structures, *values.heads.parents)
+    for term in values.loss.terms:
+        check_term(term, heads)
     for field in ("head_weight", "dice_weight", "focal_weight", "focal_alpha", "focal_gamma"):
         if set(getattr(values.loss, field)) != set(heads):
             problems.append(

@@ -20,6 +20,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("preparation.field_mask",), rules_frame.field_mask),
     Rule(("preparation.median_px",), rules_frame.denoise),
     Rule(("network.name",), rules_frame.network_name),
+    Rule(("network.options",), rules_network.options),
     Rule(("preparation.working_long_side_px",), rules_size.working_size),
     Rule(("heads.structures", "heads.parents"), rules_network.heads),
     Rule(("preparation.thin",), rules_network.resampling),

@@ -6,6 +6,7 @@ import math
 
 from ercpseg.documents.plan import NetworkValues, Size
 from ercpseg.networks import divisor
+from ercpseg.networks.options import spec
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.sizes import (
     CROP_BATCH,
@@ -27,7 +28,9 @@ CPU_PIXELS_PER_STEP = 512**2
 """On a CPU a step of this many pixels takes about 0.2 s; larger steps leave too few of them. Measured."""
 ENOUGH_ITERATIONS = 2500
 """With fewer steps than this, more steps are worth more than larger batches. Judgement."""
-MAX_AUXILIARY = {"unet": 3, "resenc": 3, "light": 2, "light-full": 2}
+MAX_AUXILIARY = {"unet": 3, "resenc": 3, "light": 2, "light-full": 2, "realtime": 2}
+WINDOWED = ("light", "light-full", "realtime")
+"""Networks whose batch statistics let windows train what whole frames use."""
 
 
 def heads(context: Context) -> Advice:
@@ -77,14 +80,29 @@ def resampling(context: Context) -> Advice:
     return Advice({"preparation.thin": Choice(names, because, {"width10_px": widths})})
 
 
+def options(context: Context) -> Advice:
+    """R11: the network's own numbers.
+
+    Decides: what the network has beyond channels and levels, for example FRA-Net's encoder or the cascade's reach.
+    From: the network's name.
+    Because: its defaults are the published values, or ours where it is ours; nothing in the data speaks for others.
+    Source: the table of networks (docs/explanation/networks-and-losses.md) [J]
+    """
+    name = context["network.name"]
+    defaults = {key: option.default for key, option in spec(name).options.items()}
+    because = f"The defaults of {name}." if defaults else f"{name} has no numbers of its own."
+    return Advice({"network.options": Choice(defaults, because, {"network": name})})
+
+
 def features(context: Context) -> Advice:
     """R10: depth and channels.
 
     Decides: the encoder's channels, highest resolution first, and thereby the number of levels.
     From: the network's name and the shorter side of a working frame.
     Because: halving goes on while the smallest map keeps an edge of 4 px, so that the deepest level sees the whole
-    frame; channels double from 32 to 512 (plain U-Net) or follow the light network's [16, 16, 32, 64, 64, 128].
-    Source: nnU-Net 2.8.1 planner; Gherardini 2020 (reconstructed) [E1/E2]
+    frame; channels double from 32 to 512 (nnU-Net's U-Nets) or are those that the network was published with, as many
+    levels of them as the frame has room for.
+    Source: nnU-Net 2.8.1 planner; Gherardini 2020 (reconstructed); the table of networks [E1/E2]
     """
     name, working = context["network.name"], _working(context)
     edge = min(_frame_or_tile(context, working))
@@ -112,7 +130,7 @@ def patch(context: Context) -> Advice:
     working = _working(context)
     multiple = divisor(context["network.name"], context["network.features"])
     small = [name for name, t in context.traits.items() if t.is_("thin") or t.is_("tiny")]
-    crops = context.budget.device == "cpu" and context["network.name"].startswith("light") and bool(small)
+    crops = context.budget.device == "cpu" and context["network.name"] in WINDOWED and bool(small)
     frame = _frame_or_tile(context, working)
     whole_patch = round_up(frame, multiple)
     # What the rule says where nobody pins the key itself, and what stands in the plan after the pins.
@@ -192,6 +210,7 @@ def batch(context: Context) -> Advice:
         name=context["network.name"],
         features=context["network.features"],
         deep_supervision=context["network.deep_supervision"],
+        options=context["network.options"],
     )
     needed, rarest, chance = _batch_for_presence(context)
     inputs = {"rarest": rarest, "presence_chance": round(chance, 3), "needed_for_presence": needed, "device": device}

@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ercpseg.documents.plan import Size
+from ercpseg.networks.options import spec
 
-LIGHT_FEATURES = (16, 16, 32, 64, 64, 128)
-"""Encoder channels of the Light U-Net (Gherardini et al. 2020, our reconstruction)."""
 RESIDUAL_BLOCKS = (1, 3, 4, 6, 6, 6, 6, 6, 6)
 """Blocks per level of nnU-Net's residual encoder."""
 MIN_BOTTLENECK_PX = 4
@@ -67,8 +66,9 @@ def features_for(name: str, short_side_px: int) -> tuple[int, ...]:
     halvings = max(2, int(math.log2(max(short_side_px, MIN_BOTTLENECK_PX) / MIN_BOTTLENECK_PX)))
     if name in ("unet", "resenc"):
         return tuple(min(32 * 2**level, 512) for level in range(min(halvings, 7) + 1))
-    levels = halvings if name == "light" else halvings + 1
-    return LIGHT_FEATURES[: max(3, levels)]
+    published = spec(name)
+    least = max(published.levels[0], 3)
+    return published.features[: max(least, halvings - published.halvings_more)]
 
 
 def training_patch(working: Size, multiple: int, *, crops: bool) -> Size:
@@ -88,7 +88,7 @@ def feature_elements(name: str, features: Sequence[int], patch: Size, heads: int
     """Elements of all feature maps for one sample: nnU-Net's measure of memory (``compute_conv_feature_map_size``)."""
     if name == "resenc":
         return _residual_elements(features, patch, heads)
-    first, convolutions = (1, 1) if name == "light" else (0, 2 if name == "unet" else 1)
+    first, convolutions = 1 + spec(name).halvings_more, spec(name).convolutions
     sizes = [patch[0] * patch[1] / 4.0 ** (level + first) for level in range(len(features))]
     encoder = sum(convolutions * f * size for f, size in zip(features, sizes, strict=True))
     # Each decoder level: one transposed convolution and as many convolutions as in the encoder.

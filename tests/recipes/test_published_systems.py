@@ -70,7 +70,7 @@ SYSTEMS = {
     "ambrosini": System("ambrosini", ("guidewire",), [DL], SMALL, 4),
     "nnunet": System("unet", FOUR, [DL, CCEL]),
     "nnunet-resenc-m": System("resenc", FOUR, [DL, CCEL]),
-    "realtime": System("light", FOUR, [DL, Term("focal", 1.0, {"alpha": 4.6, "gamma": 2.0})]),
+    "realtime": System("realtime", FOUR, [DL, Term("focal", 1.0, {"alpha": 4.6, "gamma": 2.0})]),
 }
 
 
