@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.documents.plan import PreparationValues
+from ercpseg.frames.condition import enhanced, enhances, filtered
 from ercpseg.frames.field import find_field
+from ercpseg.geometry.morphology import dilate
 from ercpseg.structures import Bitmask
 
 if TYPE_CHECKING:
@@ -46,23 +48,40 @@ def working_geometry(native: tuple[int, int], working_long_side_px: int) -> Geom
 def prepare(pixels: NDArray[Any], values: PreparationValues) -> tuple[NDArray[np.float32], Geometry]:
     """Canonical frame (y, x) → network input (1, y, x) float32 at working size, and the way back.
 
-    Median filter where planned, clip to percentiles inside the field, z-score inside the field, turned round where
+    Median and thickening filter where planned (:mod:`ercpseg.frames.condition`), clip to percentiles inside the field,
+    z-score inside the field (by the frame's own mean and standard deviation, or by the dataset's), turned round where
     devices are bright, zero outside the field, then resample (cubic, anti-aliased).
     """
     geometry = working_geometry((pixels.shape[0], pixels.shape[1]), values.working_long_side_px)
     field = find_field(pixels) if values.field_mask else None
-    if values.median_px > 1:
-        from scipy.ndimage import median_filter
-
-        pixels = median_filter(pixels, size=values.median_px)
-    normalised = _normalise(pixels, field, values.clip_percentiles)
+    pixels = filtered(pixels, values)
+    if enhances(values):
+        pixels = enhanced(pixels, field, values)
+        normalised = _z_score(pixels, field)
+    else:
+        normalised = _normalise(pixels, field, values.clip_percentiles, values.dataset_mean_sd)
     if values.invert:
         np.negative(normalised, out=normalised)
     return _resample(normalised, geometry.working)[None], geometry
 
 
-def _normalise(pixels: NDArray[Any], field: NDArray[np.bool_] | None, clip: tuple[float, float]) -> NDArray[np.float32]:
-    """Exact percentiles, mean and sd from the histogram; outside the field zero."""
+def _z_score(image: NDArray[np.float32], field: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """Grey values that are no whole numbers any more; outside the field zero."""
+    inside = image if field is None or field.all() else image[field]
+    mean, sd = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
+    result: NDArray[np.float32] = (image - np.float32(mean)) / np.float32(max(1e-3, sd))
+    if inside is not image:
+        result[~field] = 0  # type: ignore[operator]
+    return result
+
+
+def _normalise(
+    pixels: NDArray[Any],
+    field: NDArray[np.bool_] | None,
+    clip: tuple[float, float],
+    mean_sd: tuple[float, float] | None = None,
+) -> NDArray[np.float32]:
+    """Exact percentiles, mean and sd from the histogram, or the mean and sd given; outside the field zero."""
     inside = pixels if field is None or field.all() else pixels[field]
     counts = np.bincount(inside.ravel())
     cumulative = np.cumsum(counts)
@@ -70,6 +89,8 @@ def _normalise(pixels: NDArray[Any], field: NDArray[np.bool_] | None, clip: tupl
     grey = np.clip(np.arange(len(counts), dtype=np.float64), low, max(high, low + 1))
     mean = float((grey * counts).sum() / cumulative[-1])
     sd = max(1e-3, float(np.sqrt((np.square(grey - mean) * counts).sum() / cumulative[-1])))
+    if mean_sd is not None:
+        mean, sd = mean_sd
     # What is subtracted as whole numbers is exact; of the mean only the rest is left to the float32.
     clipped = np.clip(pixels, low, int(grey[-1]))
     clipped -= clipped.dtype.type(low)
@@ -113,6 +134,19 @@ def resample_bitmask(bitmask: Bitmask, size: tuple[int, int], thin_bits: int = 0
         else:
             resampled = functional.interpolate(mask, size=size, mode="bilinear", antialias=shrinks, align_corners=False)
         result |= (resampled[0, 0].numpy() >= 0.5).astype(np.uint8) * np.uint8(bit)
+    return result
+
+
+def thicken(bitmask: Bitmask, radius_px: dict[int, int]) -> Bitmask:
+    """Bitmask (y, x) in which the structure of each bit is dilated by so many pixels (R23): for training masks only.
+
+    The post-processing step ``thin_back`` of the same radius takes it back from what is predicted.
+    """
+    result = bitmask
+    for bit, radius in radius_px.items():
+        present = (bitmask & bit) != 0
+        if radius >= 1 and present.any():
+            result = result | dilate(present, radius).astype(np.uint8) * np.uint8(bit)
     return result
 
 

@@ -110,7 +110,8 @@ def data_identifier(plan: Plan) -> str:
     import hashlib
 
     values = plan.values
-    key = values.preparation.model_dump_json() + ",".join(sorted(values.loss.max_pooled)) + plan.frames_sha256
+    prepared = values.preparation.model_dump_json(exclude_defaults=True)
+    key = prepared + ",".join(sorted(values.loss.max_pooled)) + plan.frames_sha256
     return f"{PLANS_NAME}_{CONFIGURATION}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 

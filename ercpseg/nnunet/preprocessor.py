@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.dataset import Dataset
 from ercpseg.documents.plan import Plan
-from ercpseg.frames.prepare import prepare, resample_bitmask
+from ercpseg.frames.prepare import prepare, resample_bitmask, thicken
 from ercpseg.nnunet.convert import data_identifier
 from ercpseg.nnunet.labels import ErcpPlans
 from ercpseg.nnunet.store import StoredFrame, StoreIndex, frame_files, index_path, write_frame
@@ -55,6 +55,7 @@ class ErcpPreprocessor(DefaultPreprocessor):
         bitmask = None
         if seg is not None:
             bitmask = resample_bitmask(seg[0, 0].astype(np.uint8), geometry.working, thin_bits(plan))
+            bitmask = thicken(bitmask, dilated_bits(plan))
         return image[:, None], None if bitmask is None else bitmask[None, None].astype(np.int16), properties
 
 
@@ -63,6 +64,12 @@ def thin_bits(plan: Plan) -> int:
     structures, thin = plan.structure_set, plan.values.preparation.thin
     names = plan.values.loss.max_pooled if thin is None else thin
     return sum(structures.value(name) for name in structures if name in names)
+
+
+def dilated_bits(plan: Plan) -> dict[int, int]:
+    """Bit → working pixels by which its training masks are thickened (R23)."""
+    structures = plan.structure_set
+    return {structures.value(name): radius for name, radius in plan.values.preparation.dilate_px.items() if radius}
 
 
 def preprocess(
@@ -79,7 +86,8 @@ def preprocess(
     folder = workspace.preprocessed_folder(dataset.name) / data_identifier(plan)
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    values, structures, thin = plan.values.preparation, plan.structure_set, thin_bits(plan)
+    values, structures = plan.values.preparation, plan.structure_set
+    thin, dilated = thin_bits(plan), dilated_bits(plan)
     known = documents.load(index_path(folder), StoreIndex).frames if index_path(folder).exists() else {}
     wanted = set(frames)
     for stale in folder.glob("*.b2nd"):
@@ -92,7 +100,7 @@ def preprocess(
         pixels = images.read_png(raw / "imagesTr" / f"{name}_0000.png")
         bitmask: Bitmask = images.read_png(raw / "labelsTr" / f"{name}.png")
         image, geometry = prepare(pixels, values)
-        bitmask = resample_bitmask(bitmask, geometry.working, thin)
+        bitmask = thicken(resample_bitmask(bitmask, geometry.working, thin), dilated)
         present = {s: int(np.count_nonzero(bitmask & structures.value(s))) for s in structures}
         sha = write_frame(folder, name, image[:, None], bitmask[None, None])
         return StoredFrame(native=geometry.native, working=geometry.working, pixels=present, sha256=sha)

@@ -32,6 +32,8 @@ NESTED_FRAC, MARGIN_WIDTHS = 0.95, 0.25
 PRIMARY: dict[str, Metric] = {"endoscope": "dice", "cbd": "dice", "guidewire": "cldice", "stone": "object_f1"}
 """Primary metrics of the default structures (science reference §4); others go by their family."""
 SLOT_OF = {
+    "thin_back": "width",
+    "redraw": "width",
     "open_close": "shape",
     "fill_holes": "shape",
     "remove_small": "drop",
@@ -43,8 +45,8 @@ SLOT_OF = {
     "keep_attached": "place",
     "keep_inside": "place",
 }
-"""Kind of every step. They run in the order shape, drop, grow, join, place: what grows or is joined was kept before, so
-neither can show a wire in a frame that showed none."""
+"""Kind of every step. They run in the order width, shape, drop, grow, join, place: what grows or is joined was kept before,
+so neither can show a wire in a frame that showed none."""
 
 
 def candidates(plan: Plan, fingerprint: Fingerprint) -> dict[str, Candidates]:
@@ -99,7 +101,9 @@ def _candidates(
         thresholds = ()
         fixed.append(f"its threshold was set by the {plan.decision(THRESHOLD).by}")
     slots = _slots(name, values.steps[name], fingerprint, traits, scale) if t.shown else ()
-    if _pinned(plan.decision(STEPS), name, values.steps, {s: default_steps(s, traits[s]) for s in values.steps}):
+    dilated = plan.values.preparation.dilate_px
+    ruled_steps = {s: default_steps(s, traits[s], dilated.get(s, 0)) for s in values.steps}
+    if _pinned(plan.decision(STEPS), name, values.steps, ruled_steps):
         slots = (Slot("pinned", (Option("as pinned", values.steps[name]),)),)
         fixed.append(f"its steps were set by the {plan.decision(STEPS).by}")
     return Candidates(primary_metric(name, t), values.threshold[name], thresholds, slots, tuple(fixed))
@@ -117,9 +121,11 @@ def _slots(
     name: str, planned: Chain, fingerprint: Fingerprint, traits: Mapping[str, Traits], scale: float
 ) -> tuple[Slot, ...]:
     t = traits[name]
-    kinds: dict[str, list[Option]] = {"shape": [], "drop": [], "grow": [], "join": [], "place": []}
+    kinds: dict[str, list[Option]] = {"width": [], "shape": [], "drop": [], "grow": [], "join": [], "place": []}
     thin = t.is_("thin") and primary_metric(name, t) == "cldice"
     scope = "endoscope" if "endoscope" in traits and traits["endoscope"].shown and name != "endoscope" else None
+    if any(SLOT_OF[step.name] == "width" for step in planned):
+        kinds["width"].append(_option("redraw", width_px=max(1.0, round(t.width50_px, 1))))
     if thin:
         kinds["grow"].append(_option("hysteresis", low_frac=LOW_FRAC))
         gap = longest_gap_px(fingerprint, name, traits, scale)

@@ -6,6 +6,8 @@ from ercpseg.planner.families import traits_of
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.rules_size import COMMON_SIDE_PX, thinnest_of
 
+STEADY_CV = 0.1
+"""Coefficient of variation below which the exposure of frames counts as the same."""
 MIXED_FRAC = 0.1
 """Share of the rarer polarity from which data count as mixed."""
 REAL_TIME_MS = 66.0
@@ -96,23 +98,56 @@ def denoise(context: Context) -> Advice:
 def normalisation(context: Context) -> Advice:
     """R2: normalisation.
 
-    Decides: the percentiles inside the field at which grey values are clipped before the z-score of the frame.
-    From: the variation of the frames' means and standard deviations.
-    Because: half a per cent at either end holds text, markers and dead pixels, which would stretch the scale; exposure
-    control changes mean and contrast from frame to frame, so that each frame is normalised by itself.
-    Source: nnU-Net 2.8.1; Martin 2022 (as nnU-Net); Pishro 2026 (0.3 % saturated) [E1/J]
+    Decides: the percentiles inside the field at which grey values are clipped, and whether the z-score that follows uses
+    the mean and standard deviation of each frame or those of the dataset.
+    From: the variation of the frames' means and standard deviations; the devices; the bits stored.
+    Because: half a per cent at either end holds text, markers and dead pixels, which would stretch the scale. Exposure
+    control changes mean and contrast from frame to frame, so that each frame is normalised by itself; where one device
+    keeps both within a coefficient of variation of 0.1, one mean and standard deviation for all leave faint contrast as
+    faint as it is. Frames of another exposure then look like it, which the shift alarm (R34) tells.
+    Source: nnU-Net 2.8.1; Martin 2022 (as nnU-Net); Gherardini 2020 (dataset z-score); Pishro 2026 (0.3 % saturated) [E1/J]
     """
-    i = context.fingerprint.intensity
-    because = (
-        f"Exposure varies (coefficient of variation {i.mean_cv:.2f} of the means, {i.sd_cv:.2f} of the standard "
-        "deviations), so each frame gets its own z-score after clipping half a per cent at either end."
-        if max(i.mean_cv, i.sd_cv) >= 0.1
-        else f"Exposure hardly varies (coefficient of variation {i.mean_cv:.2f}), but a z-score per frame also holds for "
-        "the next device; half a per cent is clipped at either end."
+    f = context.fingerprint
+    i, devices = f.intensity, len(f.devices)
+    varies = max(i.mean_cv, i.sd_cv) >= STEADY_CV
+    steady = not varies and devices == 1 and len(f.bits) == 1
+    spread = f"coefficient of variation {i.mean_cv:.2f} of the means, {i.sd_cv:.2f} of the standard deviations"
+    inputs = {"mean_cv": i.mean_cv, "sd_cv": i.sd_cv, "devices": devices, "bits": dict(f.bits)}
+    common = None
+    if f.bits and i.sd.p50 > 0:
+        scale = 2.0 ** max(int(bits) for bits in f.bits) - 1
+        common = round(i.mean.p50 * scale, 3), round(i.sd.p50 * scale, 3)
+    own = f"Exposure varies ({spread})" if varies else f"{devices or 'Unknown'} devices or mixed depths ({spread})"
+    zscore = (
+        Choice(common, f"One device whose exposure hardly varies ({spread}).", inputs, [(None, "Each frame its own.")])
+        if steady
+        else Choice(None, f"{own}: each frame gets its own z-score.", inputs, [(common, "One for all frames.")])
     )
-    inputs = {"mean_cv": i.mean_cv, "sd_cv": i.sd_cv}
     others = (((0.0, 100.0), "No clipping: text, markers and dead pixels would stretch the scale."),)
-    return Advice({"preparation.clip_percentiles": Choice((0.5, 99.5), because, inputs, others)})
+    clip = Choice((0.5, 99.5), "Half a per cent at either end holds text, markers and dead pixels.", inputs, others)
+    return Advice({"preparation.clip_percentiles": clip, "preparation.dataset_mean_sd": zscore})
+
+
+def enhancement(context: Context) -> Advice:
+    """R5: enhancement.
+
+    Decides: whether devices are thickened by a grey filter, the histogram is equalised, and edges are sharpened.
+    From: nothing; a recipe of a published system may pin them.
+    Because: a network learns such filters where they help, and each loses something: the grey erosion closes gaps between
+    lines, equalisation makes noise of flat regions visible, sharpening adds noise. Published gains with them came
+    without a comparison.
+    Source: Martin 2022 (erosion 3 × 3); Pishro 2026 (equalisation, Laplacian) [J]
+    """
+    del context
+    return Advice(
+        {
+            "preparation.erode_px": Choice(
+                0, "No filter: networks learn it.", {}, [(3, "Martin 2022, for guidewires.")]
+            ),
+            "preparation.equalise": Choice(False, "Noise of flat regions would be seen.", {}, [(True, "Pishro 2026.")]),
+            "preparation.sharpen": Choice(0.0, "It adds noise.", {}, [(1.0, "Pishro 2026.")]),
+        }
+    )
 
 
 def field_mask(context: Context) -> Advice:

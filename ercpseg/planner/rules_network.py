@@ -62,24 +62,6 @@ def heads(context: Context) -> Advice:
     )
 
 
-def resampling(context: Context) -> Advice:
-    """R7: resampling of masks.
-
-    Decides: the structures of which any coverage counts when a mask shrinks below 2 px.
-    From: the family and the working size.
-    Because: frames are resampled by anti-aliased cubic interpolation, masks structure by structure, a pixel being set where
-    half of it is covered; a line thinner than 2 px would break by that, so for thin and tiny structures any coverage counts
-    there. What stays wider would only grow fat.
-    Source: nnU-Net issue 1390 (interpolating thin structures); sampling theorem [E2/E3]
-    """
-    names = tuple(
-        n for n in context["heads.structures"] if context.traits[n].is_("thin") or context.traits[n].is_("tiny")
-    )
-    widths = {name: round(context.traits[name].width10_px, 2) for name in names}
-    because = f"Thin or tiny: {', '.join(names)}." if names else "Nothing is thin or tiny."
-    return Advice({"preparation.thin": Choice(names, because, {"width10_px": widths})})
-
-
 def options(context: Context) -> Advice:
     """R11: the network's own numbers.
 

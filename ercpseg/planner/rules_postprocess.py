@@ -32,7 +32,8 @@ def steps(context: Context) -> Advice:
     """R26: post-processing steps.
 
     Decides: the steps per structure, in working pixels.
-    From: the family, the 5th percentile of component areas and skeleton lengths, the endoscope's width (R25).
+    From: the family, the 5th percentile of component areas and skeleton lengths, the endoscope's width (R25), and whose
+    training masks were thickened (R23): those are thinned back first.
     Because: only what is far smaller than anything annotated goes: components below ¼ of the 5th percentile of area
     (stones, blobs) or of length (wires), yet never a piece as large as a square of the width or ten widths long; below a
     tenth of the largest (ducts). An endoscope also gets small holes
@@ -41,7 +42,8 @@ def steps(context: Context) -> Advice:
     Source: Martin 2022 (10 and 70 px at w = 50 px); CathAction (+0.0015 by dropping small parts); κ is judgement [E1/J]
     """
     traits = context.traits
-    value = {name: _steps_for(name, traits[name]) for name in context["heads.structures"]}
+    dilated = context["preparation.dilate_px"]
+    value = {name: _steps_for(name, traits[name], dilated.get(name, 0)) for name in context["heads.structures"]}
     named = ", ".join(f"{n}: {' + '.join(s['name'] for s in v) or 'none'}" for n, v in value.items())
     inputs: dict[str, Any] = {
         name: {
@@ -75,9 +77,9 @@ def scope_kernels(width_px: float) -> tuple[int, int]:
     return _odd(0.2 * width_px), _odd(1.4 * width_px)
 
 
-def default_steps(name: str, traits: Traits) -> tuple[PostprocessStep, ...]:
+def default_steps(name: str, traits: Traits, dilated_px: int = 0) -> tuple[PostprocessStep, ...]:
     """The steps that R26 gives a structure, as the plan's values hold them."""
-    return tuple(PostprocessStep.model_validate(step) for step in _steps_for(name, traits))
+    return tuple(PostprocessStep.model_validate(step) for step in _steps_for(name, traits, dilated_px))
 
 
 def _odd(value: float) -> int:
@@ -85,7 +87,13 @@ def _odd(value: float) -> int:
     return max(1, 2 * round((value - 1) / 2 + 1e-9) + 1)
 
 
-def _steps_for(name: str, t: Traits) -> list[Step]:
+def _steps_for(name: str, t: Traits, dilated_px: int = 0) -> list[Step]:
+    """What R26 gives, after what takes a thickening of the training masks back (R23)."""
+    undo = [_step("thin_back", radius_px=dilated_px)] if dilated_px and t.shown else []
+    return undo + _clean_up(name, t)
+
+
+def _clean_up(name: str, t: Traits) -> list[Step]:
     # Nothing as large as a square of the structure's width is noise, however large the annotated ones are.
     small = _step("remove_small", min_area_px=round(min(SMALL_FRAC * t.area05_px, t.width50_px**2), 1))
     # A hole of the shaft is narrower than the shaft; the inside of a loop is not.

@@ -32,6 +32,25 @@ def open_close(mask: Mask, *, opening_px: float = 1, closing_px: float = 1) -> M
     return morphology.closing(morphology.opening(mask, opening_px), closing_px)
 
 
+def thin_back(mask: Mask, *, radius_px: float) -> Mask:
+    """Take a thickening of the training masks back (R23): erode by ``radius_px``, but never through the centre-line.
+
+    What was learnt w + 2r wide comes out w wide; where a prediction is thinner than that its skeleton stays, so that no
+    line breaks.
+    """
+    if radius_px < 0.5 or not mask.any():
+        return mask.copy()
+    # On frames smaller than the working size a radius of 1 becomes less; a mask has no thinner rim than a pixel.
+    return morphology.erode(mask, max(1.0, radius_px)) | skeletonise(mask)
+
+
+def redraw(mask: Mask, *, width_px: float) -> Mask:
+    """The centre-line, drawn as wide as the structure was in training (R23); what sticks out of the mask is cut off."""
+    if not mask.any():
+        return mask.copy()
+    return drawn(np.argwhere(skeletonise(mask)), width_px, mask.shape) & mask
+
+
 def fill_holes(mask: Mask, *, max_area_px: float | None = None) -> Mask:
     """Fill holes; with ``max_area_px`` only those of at most so many pixels (the inside of a loop is no hole)."""
     filled = components.fill_holes(mask)
@@ -132,6 +151,8 @@ class Step(NamedTuple):
 
 STEPS: dict[str, Step] = {
     "hysteresis": Step(hysteresis, levels=True),
+    "thin_back": Step(thin_back),
+    "redraw": Step(redraw),
     "open_close": Step(open_close),
     "fill_holes": Step(fill_holes),
     "complete_wire": Step(complete_wire, levels=True, other="may"),
@@ -145,6 +166,8 @@ STEPS: dict[str, Step] = {
 """Name → step. A new step is one function and one line here."""
 
 LIMITS: dict[str, tuple[float, float]] = {
+    "radius_px": (0, 64),
+    "width_px": (1, 1024),
     "opening_px": (1, 1024),
     "closing_px": (1, 1024),
     "max_area_px": (0, float("inf")),

@@ -58,7 +58,7 @@ def parts(document: type[Document]) -> list[type[Part]]:
     """The parts of a document in reading order, then the rest of its module if it is the only document there."""
     found = list(_reachable(document))
     inside = [m for m in vars(inspect.getmodule(document)).values() if _is_part(m)]
-    inside = [m for m in inside if m.__module__ == document.__module__]
+    inside = [m for m in inside if m.__module__ in (document.__module__, f"{document.__module__}_values")]
     if sum(issubclass(m, Document) for m in inside) == 1:
         below = {m for part in inside for m in _reachable(part)}
         found += [m for top in inside if top not in below for m in (top, *_reachable(top))]

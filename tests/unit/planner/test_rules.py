@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ercpseg.documents.fingerprint import Fingerprint, Percentiles, StructureFingerprint
+from ercpseg.documents.fingerprint import Fingerprint, IntensityFingerprint, Percentiles, StructureFingerprint
 from ercpseg.documents.plan import NetworkValues, Plan, Size
 from ercpseg.errors import ResourceError, UsageError
 from ercpseg.planner.budget import Budget, StepCost
@@ -54,6 +54,7 @@ def test_martin_like_example() -> None:
     inputs = plan_for(martin_like()).decision("postprocess.steps").inputs["endoscope"]
     assert (inputs["candidate_opening_px"], inputs["candidate_closing_px"]) == (5, 35)
     assert values.folds.method == "grouped"
+    assert values.preparation.dilate_px == {}  # 3.4 px wide at working size: dilation 0
 
 
 def test_franet_like_example() -> None:
@@ -63,6 +64,8 @@ def test_franet_like_example() -> None:
     assert values.loss.focal_alpha["guidewire"] == pytest.approx(10.0, abs=0.01)
     assert values.loss.focal_gamma["guidewire"] == 2.5
     assert values.sampling.oversample_frac == 0.5
+    assert values.preparation.dilate_px == {"guidewire": 1}  # ⌈(3 − 2.8)/2⌉, undone by the first step
+    assert values.postprocess.steps["guidewire"][0].name == "thin_back"
     below = fingerprint({"guidewire": structure(0.0009, spread(2.8, 2.2), 200.0, 300.0)})
     assert plan_for(below).values.sampling.oversample_frac == 0.67
 
@@ -95,6 +98,36 @@ def test_working_scale(side: int, width: float | None, scale: float) -> None:
 def test_field_mask(exposed: float, outside: float, masked: bool) -> None:
     f = fingerprint(martin_like().structures, field_frac=spread(exposed), annotated_outside_field_frac=outside)
     assert plan_for(f).values.preparation.field_mask is masked
+
+
+@pytest.mark.parametrize(
+    ("width", "radius"),
+    [(1.0, 1), (2.0, 1), (2.9, 1), (3.0, 0), (8.0, 0)],  # ⌈(3 − w)/2⌉, at most 1
+)
+def test_dilation_of_thin_masks(width: float, radius: int) -> None:
+    wire = structure(0.002, spread(width), 300.0, 400.0, device=True)
+    f = fingerprint({"guidewire": wire}, reference_long_side_px=512, shapes={"512 x 512": 100})
+    plan = plan_for(f, preparation__working_long_side_px=512)
+    assert plan.values.preparation.dilate_px == ({"guidewire": radius} if radius else {})
+    undone = [s.params for s in plan.values.postprocess.steps["guidewire"] if s.name == "thin_back"]
+    assert undone == ([{"radius_px": radius}] if radius else [])
+
+
+def test_only_one_steady_device_gets_one_z_score() -> None:
+    wire = {"guidewire": structure(0.005, spread(6.0), 500.0, 900.0)}
+    calm = IntensityFingerprint(mean=spread(0.4), sd=spread(0.1), noise_sd=spread(0.05), mean_cv=0.06, sd_cv=0.09)
+    one = {"device 1": {"frames": 100, "mean": spread(0.4), "sd": spread(0.1)}}
+    two = one | {"device 2": {"frames": 3}}
+    steady = plan_for(fingerprint(wire, intensity=calm, devices=one, bits={"12": 100}))
+    assert steady.values.preparation.dataset_mean_sd == (1638.0, 409.5)  # 0.4 and 0.1 of 4095
+    shaky = calm.model_copy(update={"sd_cv": 0.11})
+    for other in (
+        {"devices": two},
+        {"devices": one, "bits": {"8": 50, "12": 50}},
+        {"devices": one, "intensity": shaky},
+    ):
+        f = fingerprint(wire, **{"intensity": calm, "bits": {"12": 100}} | other)
+        assert plan_for(f).values.preparation.dataset_mean_sd is None
 
 
 @pytest.mark.parametrize(
@@ -600,7 +633,8 @@ def test_folds(patients: int, frames: int, count: int, method: str) -> None:
 
 def test_no_opening_on_thin_structures_and_nothing_large_is_removed() -> None:
     steps = plan_for(ercp_like()).values.postprocess.steps
-    assert [s.name for s in steps["guidewire"]] == ["remove_short"]
+    assert [s.name for s in steps["guidewire"]] == ["thin_back", "remove_short"]
+    assert steps["guidewire"][0].params == {"radius_px": 1}
     assert [s.name for s in steps["stone"]] == ["remove_small"]
     assert steps["stone"][0].params == {"min_area_px": 22.5}  # ¼ of 90
     assert steps["cbd"][0].params == {"min_frac": 0.1}

@@ -11,12 +11,16 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ercpseg.documents.plan import PostprocessStep
 from ercpseg.errors import DocumentError
+from ercpseg.geometry import morphology
+from ercpseg.geometry.components import label_components
 from ercpseg.postprocess.apply import apply_steps
 from ercpseg.postprocess.scene import LEVELS, Scene
 from ercpseg.postprocess.steps import LIMITS, STEPS
 
 EXAMPLES: dict[str, dict[str, float]] = {
     "open_close": {"opening_px": 3, "closing_px": 5},
+    "thin_back": {"radius_px": 1},
+    "redraw": {"width_px": 3},
     "fill_holes": {"max_area_px": 4},
     "keep_largest": {},
     "keep_relative": {"min_frac": 0.5},
@@ -62,6 +66,29 @@ def test_every_step_returns_a_new_mask_of_the_same_size(name: str, mask: np.ndar
     result[:] = True
     assert (mask == before).all()
     assert not run(name, np.zeros_like(mask), **EXAMPLES[name]).any()
+
+
+def test_thin_back_takes_a_dilation_back_and_breaks_no_line() -> None:
+    line = np.zeros((20, 40), bool)
+    line[9:12, 5:35] = True
+    thick = morphology.dilate(line, 1)
+    assert (run("thin_back", thick, radius_px=1) == line).all()
+    # A frame at half the size has half the radius: a mask has no thinner rim than a pixel.
+    assert (run("thin_back", thick, radius_px=0.5) == line).all()
+    assert (run("thin_back", thick, radius_px=0.4) == thick).all()
+    narrow = np.zeros((20, 40), bool)
+    narrow[9:11, 5:35] = True  # two pixels wide: an erosion alone would leave nothing
+    thinned = run("thin_back", narrow, radius_px=1)
+    assert label_components(thinned)[1] == 1
+    assert thinned.sum() in range(28, 31)
+
+
+def test_redraw_gives_the_centre_line_the_width_of_training() -> None:
+    line = np.zeros((20, 60), bool)
+    line[6:13, 5:55] = True  # seven pixels wide
+    drawn = run("redraw", line, width_px=3)
+    assert (drawn[:, 15:45].sum(0) == 3).all()
+    assert not (drawn & ~line).any()
 
 
 def test_open_close_removes_a_spur_and_fills_a_slit() -> None:

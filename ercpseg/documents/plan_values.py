@@ -1,0 +1,207 @@
+"""The sections of a plan: every value that is decided, with its type, range and meaning.
+
+The key of a decision is ``section.field``; which rule decides it stands in brackets.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ercpseg.documents.base import Part
+
+Size = tuple[int, int]
+
+
+class PreparationValues(Part):
+    """How a frame becomes the network's input; the same in training and in live prediction."""
+
+    working_long_side_px: int = Field(ge=16, le=4096, description="the longer side after resampling (R6)")
+    clip_percentiles: tuple[float, float] = Field(description="in-field percentiles to clip at before normalising (R2)")
+    field_mask: bool = Field(description="statistics inside the exposed field only, zero outside (R3)")
+    invert: bool = Field(False, description="grey values are turned round, because devices are bright (R1)")
+    median_px: int = Field(0, ge=0, le=15, description="side of the median filter on native pixels; 0 = none (R5)")
+    erode_px: int = Field(
+        0, ge=0, le=15, description="side of the grey filter that thickens devices on native pixels; 0 = none (R5)"
+    )
+    equalise: bool = Field(False, description="histogram equalisation inside the field, after clipping (R5)")
+    sharpen: float = Field(0.0, ge=0, le=4, description="k of image − k·Laplacian, before resampling; 0 = none (R5)")
+    dataset_mean_sd: tuple[float, float] | None = Field(
+        None,
+        description="mean and standard deviation of the z-score of every frame, in grey values; null: its own (R2)",
+    )
+    dilate_px: dict[str, int] = Field(
+        default_factory=dict,
+        description="structure → working pixels by which its training masks are thickened; undone by a step (R23)",
+    )
+    thin: tuple[str, ...] | None = Field(
+        None, description="structures of which any coverage counts when masks shrink below 2 px (R7); null: max_pooled"
+    )
+
+
+class PatchValues(Part):
+    """What the network sees at once: patches in training, tiles in prediction."""
+
+    size_px: Size = Field(description="training patch (y, x) at working size (R8)")
+    tile_px: Size = Field(description="prediction tile (y, x) at working size; may be larger than the patch (R8)")
+    whole_frame: bool = Field(description="a frame always fits one tile, so that prediction is one call per frame")
+    batch_size: int = Field(ge=1, description="(R9)")
+
+
+class NetworkValues(Part):
+    """Name in the NETWORKS table, and plain numbers for its builder."""
+
+    name: str
+    features: tuple[int, ...] = Field(description="channels per level, full resolution last excluded (R10)")
+    deep_supervision: int = Field(ge=0, le=6, description="auxiliary outputs below full resolution")
+    options: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="what this network alone has; none = its defaults"
+    )
+
+    def __hash__(self) -> int:
+        """What a measurement was made for; options are a mapping, which has no hash of its own."""
+        return hash(self.model_dump_json())
+
+
+class HeadValues(Part):
+    """Output channels: one sigmoid per structure, then per parent (R13)."""
+
+    structures: tuple[str, ...]
+    parents: tuple[str, ...]
+
+
+class LossTerm(Part):
+    """One more term of the loss: its name in the LOSSES table, its weight and its numbers, for all heads or by head."""
+
+    name: str = Field(description="name in the LOSSES table")
+    weight: float | dict[str, float] = Field(1.0, description="factor, for all heads or head → factor")
+    params: dict[str, Any] = Field(default_factory=dict, description="its numbers, for all heads or by head")
+    begin: float = Field(0.0, ge=0, le=1, description="share of the training after which its weight begins to rise")
+    full: float = Field(0.0, ge=0, le=1, description="share of the training after which it counts in full")
+
+
+class LossValues(Part):
+    """Weighted sum of terms per head: a region term, focal cross-entropy, and what the shape asks for (R14–R17)."""
+
+    head_weight: dict[str, float]
+    dice_weight: dict[str, float]
+    focal_weight: dict[str, float]
+    focal_alpha: dict[str, float]
+    focal_gamma: dict[str, float]
+    fn_weight: dict[str, float] = Field(
+        default_factory=dict,
+        description="weight of what is missed against what is extra in the region term; 0.5 = Dice (R16)",
+    )
+    skeleton_weight: dict[str, float] = Field(
+        default_factory=dict, description="skeleton recall at full resolution, rising over the first tenth (R17)"
+    )
+    component_weight: dict[str, float] = Field(
+        default_factory=dict, description="Dice per component after the first fifth (R17)"
+    )
+    terms: tuple[LossTerm, ...] = Field((), description="further terms, for recipes")
+    level_weights: tuple[float, ...] = Field(description="full resolution first; 0 switches a level off (R22)")
+    max_pooled: tuple[str, ...] = Field(description="heads whose lower-level targets are max-pooled (R22)")
+
+
+class SamplingValues(Part):
+    """Which frames and patches are drawn (R21)."""
+
+    oversample_frac: float = Field(ge=0, le=1, description="share of a batch that must show a drawn structure")
+    structure_share: dict[str, float] = Field(description="how often each structure is the one that is drawn")
+
+
+class AugmentationValues(Part):
+    """Ranges of the random transforms (R18–R20)."""
+
+    rotation_deg: float
+    scale: tuple[float, float]
+    shift_frac: float
+    mirror_axes: tuple[int, ...] = Field(description="0 = up-down, 1 = left-right; also used for test-time flips")
+    noise_sd: float
+    blur_sd_px: float
+    brightness: tuple[float, float]
+    contrast: tuple[float, float]
+    gamma: tuple[float, float]
+    invert_prob: float = Field(0.0, ge=0, le=1, description="how often grey values are turned round (R1)")
+    elastic_prob: float = Field(0.0, ge=0, le=1, description="how often frames are bent (R18)")
+    elastic_sigma_px: float = Field(0.0, ge=0, description="smoothness of the bending: Gaussian standard deviation")
+    elastic_shift_px: float = Field(0.0, ge=0, description="largest shift of a pixel")
+    low_resolution: float = Field(
+        1.0, gt=0, le=1, description="least factor of simulated low resolution; 1 = none (R20)"
+    )
+    apply_prob: float = Field(ge=0, le=1)
+
+
+class OptimiserValues(Part):
+    """Optimiser and learning-rate schedule (R29)."""
+
+    name: Literal["sgd", "adamw"]
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: Literal["poly", "cosine"]
+    warmup_frac: float
+
+
+class ScheduleValues(Part):
+    """How long to train."""
+
+    epochs: int = Field(ge=1)
+    iterations_per_epoch: int = Field(ge=1)
+    validation_iterations: int = Field(ge=1)
+    seconds_per_iteration: float | None = Field(description="measured on the planning machine; None = not measured")
+    time_budget_s: float | None
+    device: Literal["cpu", "cuda", "mps"]
+    seed: int
+    expected_epoch_s: float | None = Field(None, description="seconds of one epoch, by the measured iteration")
+    expected_memory_gb: float | None = Field(None, description="memory of one iteration, as measured or estimated")
+
+
+class InferenceValues(Part):
+    """How fast a frame has to be segmented, and how fast it was on the planning machine (R32)."""
+
+    latency_budget_ms: float | None = Field(None, description="null: no limit")
+    expected_latency_ms: float | None = Field(
+        None, description="one forward pass of a tile as measured; null: not measured"
+    )
+
+
+class PostprocessStep(Part):
+    """Name in the STEPS table and its numbers, in working-size pixels."""
+
+    name: str
+    params: dict[str, float] = Field(default_factory=dict)
+    of: str | None = Field(None, description="another structure whose finished mask the step looks at")
+
+
+class PostprocessValues(Part):
+    """Threshold and steps per structure (R24–R28)."""
+
+    threshold: dict[str, float]
+    steps: dict[str, tuple[PostprocessStep, ...]]
+
+
+class FoldValues(Part):
+    """Cross-validation (R30)."""
+
+    count: int = Field(ge=1)
+    grouped_by: str
+    method: Literal["grouped", "within-patient", "frame-wise", "published"]
+
+
+class PlanValues(Part):
+    """All sections; the key of a decision is ``section.field``."""
+
+    preparation: PreparationValues
+    patch: PatchValues
+    network: NetworkValues
+    heads: HeadValues
+    loss: LossValues
+    sampling: SamplingValues
+    augmentation: AugmentationValues
+    optimiser: OptimiserValues
+    schedule: ScheduleValues
+    inference: InferenceValues = InferenceValues()
+    postprocess: PostprocessValues
+    folds: FoldValues
