@@ -20,9 +20,14 @@ def compare(
         str, typer.Argument(metavar="DATASET", help="Name of a planned dataset, or a folder to plan first.")
     ],
     recipes: Annotated[
-        str,
-        typer.Option("--recipes", help="Names or files of two or more recipes; others are compared with the first."),
-    ] = "auto,light,unet",
+        str | None,
+        typer.Option(
+            "--recipes",
+            help="Names or files of two or more recipes; others are compared with the first. Default: those of the plan "
+            "(portfolio.recipes).",
+            show_default=False,
+        ),
+    ] = None,
     fold: Annotated[
         str, typer.Option("--fold", help="Folds whose held-out frames decide, for example 0 or 0,1,2.")
     ] = "0",
@@ -53,7 +58,7 @@ def compare(
 
     if memory is not None and not 0 < memory < MAX_MEMORY_GB:
         raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
-    names = tuple(name.strip() for name in recipes.split(",") if name.strip())
+    names = None if recipes is None else tuple(name.strip() for name in recipes.split(",") if name.strip())
     options = CompareOptions(
         recipes=names,
         folds=tuple(part.strip() for part in fold.split(",")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,14 +81,17 @@ def plan_and_preprocess(
 
     if memory is not None and not 0 < memory < MAX_MEMORY_GB:
         raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
+    pins = [_pin(text) for text in set_ or []]
     if from_compare:
-        recipe = _winner(name or dataset, recipe, workspace)
+        recipe, won = _winner(name or dataset, recipe, workspace)
+        said = {key for key, _ in pins}
+        pins = [pin for pin in won if not {pin[0], pin[0].rpartition(".")[0]} & said] + pins
     options = PlanOptions(
         recipe=recipe or "auto",
         time_budget_s=parse_duration(time_budget),
         memory_gb=memory,
         device=device,
-        overrides=tuple(_pin(text) for text in set_ or []),
+        overrides=tuple(pins),
         structures=split_names(structures),
         line_width_px=line_width,
         keep_names=keep_names,
@@ -111,15 +115,16 @@ def plan_and_preprocess(
     return code
 
 
-def _winner(dataset: str, recipe: str | None, workspace: Path | None) -> str:
-    from ercpseg.pipeline.compare import winning_recipe
+def _winner(dataset: str, recipe: str | None, workspace: Path | None) -> tuple[str, Sequence[tuple[str, object]]]:
+    from ercpseg.pipeline.from_compare import winner
     from ercpseg.storage.workspace import Workspace
 
     if recipe is not None:
         raise errors.UsageError("--recipe and --from-compare contradict each other", todo="give one of them")
-    winner = winning_recipe(dataset, Workspace.default(workspace))
-    say(f"the comparison says: recipe {winner}")
-    return winner
+    found = winner(dataset, Workspace.default(workspace))
+    for line in found.said:
+        say(line)
+    return found.given, found.pins
 
 
 def _counts(planned: Planned) -> int:

@@ -182,6 +182,32 @@ class PostprocessValues(Part):
     steps: dict[str, tuple[PostprocessStep, ...]]
 
 
+class TuningValues(Part):
+    """What ``tune`` may try beside thresholds and component sizes, in working-size pixels."""
+
+    kernels_px: dict[str, tuple[tuple[int, int], ...]] = Field(
+        default_factory=dict, description="structure → pairs of opening and closing (R25)"
+    )
+    longest_gap_px: dict[str, float] = Field(
+        default_factory=dict, description="thin structure → longest gap that may be closed (R27)"
+    )
+    nested_px: dict[str, float] = Field(
+        default_factory=dict, description="structure → how far the duct that it must lie in is widened (R28)"
+    )
+
+
+class PortfolioValues(Part):
+    """What ``compare`` trains (R31)."""
+
+    recipes: tuple[str, ...] = Field(("auto", "unet", "light"), description="recipes where none is named")
+
+
+class AlarmValues(Part):
+    """When ``predict`` warns that frames look different (R34)."""
+
+    outside_frac: float = Field(0.1, ge=0, le=1, description="share of frames outside the training range")
+
+
 class FoldValues(Part):
     """Cross-validation (R30)."""
 
@@ -204,4 +230,7 @@ class PlanValues(Part):
     schedule: ScheduleValues
     inference: InferenceValues = InferenceValues()
     postprocess: PostprocessValues
+    tuning: TuningValues = TuningValues()
+    portfolio: PortfolioValues = PortfolioValues()
+    alarm: AlarmValues = AlarmValues()
     folds: FoldValues

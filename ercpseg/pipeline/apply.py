@@ -78,7 +78,10 @@ def predict(
     with PredictionWriter(
         output, predictor.structures, overlays=options.overlays, formats=options.formats, made_by=made_by
     ) as writer:
-        watch = Watch(writer, predictor.card, predictor.structures, total=len(frames), started=began)
+        limit = predictor.plan.values.alarm.outside_frac
+        watch = Watch(
+            writer, predictor.card, predictor.structures, total=len(frames), started=began, outside_frac=limit
+        )
         pixels = predict_frames(predictor, frames, watch, total=len(frames), progress=progress)
         run = {
             "model": predictor.card.name,

@@ -14,6 +14,7 @@ from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
 from ercpseg.errors import UsageError
 from ercpseg.pipeline.candidates import REQUEST, Machine, Trial, make_trial, prepare_trial, train_trial
+from ercpseg.pipeline.from_compare import COMPARISON
 from ercpseg.pipeline.known import Planned, known_name, load_planned, used_records
 from ercpseg.pipeline.prepare import PlanOptions, available_memory_gb, plan, resolve_device
 from ercpseg.progress import SILENT, Progress
@@ -21,7 +22,6 @@ from ercpseg.storage import documents
 from ercpseg.storage.candidates import comparison_folder
 from ercpseg.storage.workspace import Workspace
 
-COMPARISON = "compare.json"
 DEFAULT_BUDGET_S = 600.0
 MAX_SEEDS = 20
 
@@ -30,7 +30,8 @@ MAX_SEEDS = 20
 class CompareOptions:
     """What to compare: ``seeds`` trainings of each recipe on each of ``folds``; ``overrides`` pin decisions of all."""
 
-    recipes: tuple[str, ...] = ("auto", "light", "unet")
+    recipes: tuple[str, ...] | None = None
+    """None: those that the dataset's plan names (R31)."""
     folds: tuple[str, ...] = ("0",)
     time_budget_s: float = DEFAULT_BUDGET_S
     seeds: int = 1
@@ -58,8 +59,9 @@ def compare(
 ) -> Compared:
     """Train every recipe for the same time on the same folds, score the frames that they hold out, and compare.
 
-    A dataset that is not planned yet is planned by the first recipe; its folds and prepared frames serve all. The same
-    call goes on after an interruption, and trains nothing that is trained. Writes ``compare.json`` and ``compare.csv``.
+    A dataset that is not planned yet is planned by the first recipe (``auto`` where none is named); its folds and prepared
+    frames serve all. The same call goes on after an interruption, and trains nothing that is trained. Writes
+    ``compare.json`` and ``compare.csv``.
 
     Raises
     ------
@@ -70,9 +72,12 @@ def compare(
     """
     from ercpseg.pipeline.compare_scores import judge
 
-    recipes = _recipes(options)
+    _check(options)
+    recipes = _recipes(options.recipes) if options.recipes is not None else None
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
     planned = _planned(dataset, space, options, progress)
+    if recipes is None:
+        recipes = _recipes(planned.plan.values.portfolio.recipes)
     folds = _check_folds(planned.plan, options.folds)
     options = replace(options, device=resolve_device(options.device), folds=folds)
     machine = Machine(available_memory_gb(options.device) if options.memory_gb is None else options.memory_gb)
@@ -96,41 +101,18 @@ def compare(
     return Compared(comparison, folder, done)
 
 
-def winning_recipe(dataset: str | Path, workspace: Workspace) -> str:
-    """What the last comparison of this dataset says to take: a recipe's name, or the file that was given.
-
-    Raises
-    ------
-    UsageError
-        when nothing was compared, or the recipe has changed since.
-    """
-    from ercpseg.planner.recipes import load_recipe
-
-    name = known_name(dataset, workspace)
-    path = comparison_folder(workspace, name) / COMPARISON if name in workspace.names() else None
-    if path is None or not path.exists():
-        raise UsageError(
-            f"nothing was compared on {name[:64]!r}", where="--from-compare", todo="run ercpseg compare first"
-        )
-    comparison = documents.load(path, Comparison)
-    winner = next(c for c in comparison.candidates if c.recipe == comparison.winners["overall"].recipe)
-    if load_recipe(winner.given).sha256 != winner.recipe_sha256:
-        raise UsageError(
-            f"recipe {winner.recipe} is not the one that was compared any more",
-            where="--from-compare",
-            todo="run ercpseg compare again, or name the recipe with --recipe",
-        )
-    return winner.given
-
-
-def _recipes(options: CompareOptions) -> list[tuple[str, Recipe]]:
+def _check(options: CompareOptions) -> None:
     from ercpseg.planner.pins import check_pins
-    from ercpseg.planner.recipes import load_recipe
 
     if not 1 <= options.seeds <= MAX_SEEDS:
         raise UsageError(f"{options.seeds} seeds", where="--seeds", expected=f"1 to {MAX_SEEDS}")
     check_pins(dict(options.overrides), where="--set")
-    found = [(given, load_recipe(given)) for given in options.recipes]
+
+
+def _recipes(asked: Sequence[str]) -> list[tuple[str, Recipe]]:
+    from ercpseg.planner.recipes import load_recipe
+
+    found = [(given, load_recipe(given)) for given in asked]
     names = [recipe.name for _, recipe in found]
     if len(names) < 2 or len(set(names)) != len(names):
         what = ", ".join(names) or "no recipe"
@@ -142,9 +124,10 @@ def _planned(dataset: str | Path, space: Workspace, options: CompareOptions, pro
     name = known_name(dataset, space)
     folder = space.dataset_folder(name) if name in space.names() else None
     if folder is None or not (folder / "plan.json").exists() or not (folder / REQUEST).exists():
-        progress.say(f"{name} is not planned yet; its folds are made by recipe {options.recipes[0]}")
+        recipe = options.recipes[0] if options.recipes else "auto"
+        progress.say(f"{name} is not planned yet; its folds are made by recipe {recipe}")
         first = PlanOptions(
-            recipe=options.recipes[0],
+            recipe=recipe,
             time_budget_s=options.time_budget_s,
             memory_gb=options.memory_gb,
             device=options.device,

@@ -103,10 +103,20 @@ class Watch:
     ``total`` is the number of files, as far as it is known: it only spaces the sample.
     """
 
-    def __init__(self, sink: Sink, card: ModelCard, structures: StructureSet, *, total: int, started: float):
+    def __init__(  # all needed
+        self,
+        sink: Sink,
+        card: ModelCard,
+        structures: StructureSet,
+        *,
+        total: int,
+        started: float,
+        outside_frac: float = OUTSIDE_FRAC,
+    ):
         self.sink, self.card, self.structures = sink, card, structures
         self.measured: dict[int, Measured] = {}
         self._step = max(1, total // MOST_FRAMES)
+        self._outside_frac = outside_frac
         self._seen, self._spent_s, self._started = 0, 0.0, started
 
     @property
@@ -145,7 +155,7 @@ class Watch:
 
     def findings(self) -> list[Finding]:
         """What lies outside; empty when nothing does or nothing could be compared."""
-        return find_shift(list(self.measured.values()), self.card)
+        return find_shift(list(self.measured.values()), self.card, self._outside_frac)
 
     def record(self) -> dict[str, Any]:
         """For ``run.json``."""
@@ -166,8 +176,10 @@ class Watch:
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def find_shift(measured: list[Measured], card: ModelCard) -> list[Finding]:
-    """The quantities of ``measured`` frames that lie outside the card's ranges and not by chance; the frame's own first."""
+def find_shift(measured: list[Measured], card: ModelCard, outside_frac: float = OUTSIDE_FRAC) -> list[Finding]:
+    """The quantities of ``measured`` frames that lie outside the card's ranges in more than ``outside_frac`` of them and not by
+    chance; the frame's own first.
+    """  # one sentence
     compared = sorted((q for q in card.ranges if any(q in m.quantities for m in measured)), key=lambda q: "." in q)
     by_chance = max(RANGE_FRAC, 2 / (card.patients + 1))
     findings = []
@@ -180,7 +192,7 @@ def find_shift(measured: list[Measured], card: ModelCard) -> list[Finding]:
         outside = below | above
         median, share = float(np.median(values)), float(outside.mean())
         beyond = max(low - median, median - high)
-        if beyond <= margin and share <= OUTSIDE_FRAC:
+        if beyond <= margin and share <= outside_frac:
             continue
         patients = np.array([m.patient for m in shown])
         each = [patients == patient for patient in np.unique(patients)]

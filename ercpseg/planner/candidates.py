@@ -14,9 +14,11 @@ from dataclasses import asdict
 
 from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.plan import Decision, Plan, PostprocessStep
-from ercpseg.documents.tuning import STEPS, THRESHOLD, Metric
+from ercpseg.documents.plan_values import TuningValues
+from ercpseg.documents.tuning import STEPS, THRESHOLD
 from ercpseg.planner.families import Traits, traits_of
-from ercpseg.planner.rules_postprocess import RELATIVE_FRAC, UNTUNED_THRESHOLD, default_steps, scope_kernels
+from ercpseg.planner.metrics import primary_metric
+from ercpseg.planner.rules_postprocess import RELATIVE_FRAC, UNTUNED_THRESHOLD, default_steps
 from ercpseg.postprocess.choose import Candidates, Chain, Option, Slot
 
 GRID = tuple(round(0.05 * i, 2) for i in range(1, 20))
@@ -25,12 +27,6 @@ KAPPA = (0.25, 0.5, 1.0)
 """Shares of the 5th percentile below which a component may be noise (R26); 0 is no step."""
 LOW_FRAC = 0.3
 """Lower threshold of the hysteresis as a share of the upper one (R24)."""
-GAP_SIDE_FRAC, GAP_WIDTHS = 0.12, 3.0
-"""Longest gap of a wire: 0.12 of the shorter side, 3 widths of the endoscope (R27)."""
-NESTED_FRAC, MARGIN_WIDTHS = 0.95, 0.25
-"""Stones are nested where 95 % of them lie in the duct; it is widened by a quarter of its width (R28)."""
-PRIMARY: dict[str, Metric] = {"endoscope": "dice", "cbd": "dice", "guidewire": "cldice", "stone": "object_f1"}
-"""Primary metrics of the default structures (science reference §4); others go by their family."""
 SLOT_OF = {
     "thin_back": "width",
     "redraw": "width",
@@ -53,7 +49,7 @@ def candidates(plan: Plan, fingerprint: Fingerprint) -> dict[str, Candidates]:
     """What may be tried for each structure of the plan; nothing for what a person pinned."""
     scale = plan.values.preparation.working_long_side_px / fingerprint.reference_long_side_px
     traits = traits_of(fingerprint, scale)
-    return {name: _candidates(name, plan, fingerprint, traits, scale) for name in plan.values.heads.structures}
+    return {name: _candidates(name, plan, traits) for name in plan.values.heads.structures}
 
 
 def candidates_sha256(found: Candidates) -> str:
@@ -65,34 +61,7 @@ def candidates_sha256(found: Candidates) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def primary_metric(name: str, traits: Traits) -> Metric:
-    """The metric that decides for a structure: clDice for thin ones, F1 of objects for stones and other small ones of
-    which there are several, Dice for the rest.
-    """  # one sentence
-    if name in PRIMARY:
-        return PRIMARY[name]
-    if traits.is_("thin"):
-        return "cldice"
-    return "object_f1" if "stone" in name or (traits.is_("multi") and traits.is_("tiny")) else "dice"
-
-
-def longest_gap_px(fingerprint: Fingerprint, name: str, traits: Mapping[str, Traits], scale: float) -> float:
-    """R27: the least of 0.12 of the shorter side, 3 widths of the endoscope and the 99th percentile of training gaps, each
-    where it is known; in working pixels.
-    """  # one sentence
-    aspect = fingerprint.aspect.p50
-    limits = [GAP_SIDE_FRAC * fingerprint.reference_long_side_px * scale * min(aspect, 1 / aspect)]
-    if "endoscope" in traits and traits["endoscope"].shown:
-        limits.append(GAP_WIDTHS * traits["endoscope"].width50_px)
-    gap = fingerprint.structures[name].gap99_px
-    if gap:
-        limits.append(gap * scale)
-    return min(limits)
-
-
-def _candidates(
-    name: str, plan: Plan, fingerprint: Fingerprint, traits: Mapping[str, Traits], scale: float
-) -> Candidates:
+def _candidates(name: str, plan: Plan, traits: Mapping[str, Traits]) -> Candidates:
     values, t = plan.values.postprocess, traits[name]
     fixed = []
     thresholds: tuple[float, ...] = GRID
@@ -100,7 +69,7 @@ def _candidates(
     if _pinned(plan.decision(THRESHOLD), name, values.threshold, ruled):
         thresholds = ()
         fixed.append(f"its threshold was set by the {plan.decision(THRESHOLD).by}")
-    slots = _slots(name, values.steps[name], fingerprint, traits, scale) if t.shown else ()
+    slots = _slots(name, values.steps[name], plan.values.tuning, traits) if t.shown else ()
     dilated = plan.values.preparation.dilate_px
     ruled_steps = {s: default_steps(s, traits[s], dilated.get(s, 0)) for s in values.steps}
     if _pinned(plan.decision(STEPS), name, values.steps, ruled_steps):
@@ -117,26 +86,23 @@ def _pinned(decision: Decision, name: str, value: Mapping[str, object], ruled: M
     return name in named or not named
 
 
-def _slots(
-    name: str, planned: Chain, fingerprint: Fingerprint, traits: Mapping[str, Traits], scale: float
-) -> tuple[Slot, ...]:
+def _slots(name: str, planned: Chain, tuning: TuningValues, traits: Mapping[str, Traits]) -> tuple[Slot, ...]:
     t = traits[name]
     kinds: dict[str, list[Option]] = {"width": [], "shape": [], "drop": [], "grow": [], "join": [], "place": []}
-    thin = t.is_("thin") and primary_metric(name, t) == "cldice"
+    thin = name in tuning.longest_gap_px
     scope = "endoscope" if "endoscope" in traits and traits["endoscope"].shown and name != "endoscope" else None
     if any(SLOT_OF[step.name] == "width" for step in planned):
         kinds["width"].append(_option("redraw", width_px=max(1.0, round(t.width50_px, 1))))
     if thin:
         kinds["grow"].append(_option("hysteresis", low_frac=LOW_FRAC))
-        gap = longest_gap_px(fingerprint, name, traits, scale)
+        gap = tuning.longest_gap_px[name]
         kinds["join"] += [_option("complete_wire", of=scope, max_gap_px=round(f * gap, 1)) for f in (0.5, 1.0)]
         kinds["place"].append(_option("keep_attached", of=scope, max_gap_px=round(gap, 1)))
     elif primary_metric(name, t) == "dice":
-        kinds["shape"] += _shapes(t, opened=t.is_("large") or name == "endoscope")
+        kinds["shape"] += _shapes(t, tuning.kernels_px.get(name, ()))
     kinds["drop"] += _drops(t, thin=thin)
-    if "stone" in name and fingerprint.overlap.get(name, {}).get("cbd", 0.0) >= NESTED_FRAC and traits["cbd"].shown:
-        margin = round(MARGIN_WIDTHS * traits["cbd"].width50_px, 1)
-        kinds["place"].append(_option("keep_inside", of="cbd", margin_px=margin))
+    if name in tuning.nested_px:
+        kinds["place"].append(_option("keep_inside", of="cbd", margin_px=tuning.nested_px[name]))
     return tuple(_slot(kind, planned, options) for kind, options in kinds.items())
 
 
@@ -148,12 +114,11 @@ def _slot(kind: str, planned: Chain, options: Sequence[Option]) -> Slot:
     return Slot(kind, tuple(distinct), {"join": "joins", "drop": "removes", "place": "removes"}.get(kind, "none"))  # type: ignore[arg-type]
 
 
-def _shapes(t: Traits, *, opened: bool) -> list[Option]:
-    """R25: small holes filled, and the grid {0, ½, 1} of opening and closing by the width."""
+def _shapes(t: Traits, kernels: Sequence[tuple[int, int]]) -> list[Option]:
+    """R25: small holes filled, and every opening, or none, with every closing, or none."""
     fill = _option("fill_holes", max_area_px=round(t.width50_px**2, 1))
     options = [fill]
-    if opened:
-        kernels = [scope_kernels(f * t.width50_px) for f in (0.5, 1.0)]
+    if kernels:
         openings, closings = ([1, *(k[i] for k in kernels)] for i in (0, 1))
         for opening in openings:
             for closing in closings:

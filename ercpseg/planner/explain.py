@@ -9,7 +9,7 @@ from typing import Any
 
 from ercpseg.documents.plan import Decision, Plan
 from ercpseg.errors import UsageError
-from ercpseg.planner.rules import RULES
+from ercpseg.planner.rules import ELSEWHERE, RULES
 
 COLUMNS = ("decision", "value", "rule", "because", "inputs", "not taken", "source")
 GRADES = "Evidence in brackets: E1 fluoroscopy, E2 another domain or a fact of code, E3 derived, J judgement."
@@ -111,6 +111,8 @@ def rules_markdown() -> str:
         parts = {"Decides": text.decides, "From": text.from_, "Because": text.because}
         lines += [f"- **{name}**: {part}" for name, part in parts.items()]
         lines += [f"- **Source**: {text.source} (evidence {text.evidence})", ""]
+    lines += ["## What decides no value", ""]
+    lines += [*(f"- **{number}**: {where}" for number, where in ELSEWHERE.items()), ""]
     return "\n".join(lines)
 
 

@@ -10,6 +10,8 @@ from ercpseg.documents.plan import Alternative, Decision, Plan, PlanValues
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget, Measure, MeasureForward, Meter
+from ercpseg.planner.checks import Case
+from ercpseg.planner.contradictions import contradictions
 from ercpseg.planner.pins import apply_pins, check_options, check_pins, check_value
 from ercpseg.planner.rule import Choice, Context, RuleText
 from ercpseg.planner.rules import KEYS, RULES
@@ -80,16 +82,22 @@ def make_plan(
                 check_options(decided["network.name"], value, by_user=by_user, where=source(used))
             decided[key] = value
             decisions.append(_decision(key, value, choice, rule.text, used, recipe, user))
-    plan = Plan.new(
-        dataset=fingerprint.dataset,
-        recipe=recipe.name,
-        fingerprint_sha256=fingerprint.sha256,
-        frames_sha256=fingerprint.frames_sha256,
-        decisions=tuple(decisions),
-        warnings=tuple(warnings),
-    )
+
+    def build(told: list[str]) -> Plan:
+        return Plan.new(
+            dataset=fingerprint.dataset,
+            recipe=recipe.name,
+            fingerprint_sha256=fingerprint.sha256,
+            frames_sha256=fingerprint.frames_sha256,
+            decisions=tuple(decisions),
+            warnings=tuple(told),
+        )
+
+    plan = build(warnings)
     _check(plan, user)
-    return plan
+    pinned = {decision.key for decision in decisions if decision.by != "rule"}
+    against = contradictions(Case(plan.values, fingerprint, budget), pinned)
+    return build([*warnings, *against]) if against else plan
 
 
 def _decision(

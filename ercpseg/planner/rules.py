@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ercpseg.planner import (
     rules_augmentation,
+    rules_evidence,
     rules_frame,
     rules_loss,
     rules_masks,
@@ -92,9 +93,21 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(("postprocess.threshold",), rules_postprocess.threshold),
     Rule(("postprocess.steps",), rules_postprocess.steps),
+    Rule(("tuning.kernels_px",), rules_evidence.kernels),
+    Rule(("tuning.longest_gap_px",), rules_evidence.longest_gap),
+    Rule(("tuning.nested_px",), rules_evidence.nesting),
+    Rule(("portfolio.recipes",), rules_evidence.portfolio),
+    Rule(("alarm.outside_frac",), rules_evidence.alarm),
     Rule(("folds.count", "folds.method", "folds.grouped_by"), rules_training.folds),
 )
 """In the order of evaluation: what a rule reads of the plan is decided above it."""
 
 KEYS: tuple[str, ...] = tuple(key for rule in RULES for key in rule.keys)
 """Every decision's key, in the order of the table."""
+
+ELSEWHERE: dict[str, str] = {
+    "R4": "Text and markers lie outside the field, which R3 masks; R5 says why no median filter is used against them.",
+    "R12": "Pre-training on synthetic frames: `ercpseg train --init-from`.",
+    "R33": "A scale in millimetres from the endoscope's width belongs to measurement; spacing is never guessed.",
+}
+"""Rules of the science reference that decide no value of a plan, and where they are kept."""

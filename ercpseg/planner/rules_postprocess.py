@@ -53,9 +53,6 @@ def steps(context: Context) -> Advice:
         }
         for name in value
     }
-    if "endoscope" in value and traits["endoscope"].shown:
-        opening, closing = scope_kernels(traits["endoscope"].width50_px)
-        inputs["endoscope"] |= {"candidate_opening_px": opening, "candidate_closing_px": closing}
     none: dict[str, list[Step]] = {name: [] for name in value}
     largest = {name: [_step("keep_largest")] for name in value}
     others = [
@@ -63,6 +60,7 @@ def steps(context: Context) -> Advice:
         (largest, "nnU-Net's rule: it would delete all stones but one, and what a gap parts from a wire."),
     ]
     if "endoscope" in value and traits["endoscope"].shown:
+        opening, closing = scope_kernels(traits["endoscope"].width50_px)
         opened = value | {"endoscope": [_step("open_close", opening_px=opening, closing_px=closing)]}
         others.append((opened, "The closing is wider than the shaft and may glue a loop; a candidate for tuning."))
     return Advice({"postprocess.steps": Choice(value, f"Conservative and untuned: {named}.", inputs, others)})

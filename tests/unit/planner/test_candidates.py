@@ -10,8 +10,7 @@ from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.planner.budget import Budget
-from ercpseg.planner.candidates import GRID, candidates, candidates_sha256, longest_gap_px
-from ercpseg.planner.families import traits_of
+from ercpseg.planner.candidates import GRID, candidates, candidates_sha256
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
 from ercpseg.postprocess.apply import check_steps
@@ -61,13 +60,17 @@ def test_the_worked_example() -> None:
     assert params(scope, "drop", "remove_small", "min_area_px") == [625, 937.5, 1875, 3750]
 
 
+def gap(data: Fingerprint) -> float:
+    return plan_for(data, preparation__working_long_side_px=512).values.tuning.longest_gap_px["guidewire"]
+
+
 def test_training_gaps_shorten_the_longest_gap() -> None:
     data = martin_like()
     wire = data.structures["guidewire"].model_copy(update={"gap99_px": 40.0})
     data = data.model_copy(update={"structures": {**data.structures, "guidewire": wire}})
-    assert longest_gap_px(data, "guidewire", traits_of(data, 0.5), 0.5) == 20
-    alone = fingerprint({"guidewire": martin_like().structures["guidewire"]})
-    assert longest_gap_px(alone, "guidewire", traits_of(alone, 0.5), 0.5) == pytest.approx(61.44)
+    assert gap(data) == 20  # half of 40
+    assert gap(martin_like()) == 61.4  # 0.12 · 512; three endoscopes would be 75
+    assert gap(fingerprint({"guidewire": martin_like().structures["guidewire"]})) == 61.4
 
 
 def test_keeping_the_largest_is_a_candidate_for_all_and_the_default_of_no_wire_and_no_stone() -> None:

@@ -13,7 +13,7 @@ from ercpseg.planner.budget import Budget, StepCost
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
 from ercpseg.planner.rule import parse_text
-from ercpseg.planner.rules import KEYS, RULES
+from ercpseg.planner.rules import ELSEWHERE, KEYS, RULES
 from ercpseg.planner.rules_loss import alpha_solo, draw_shares
 from ercpseg.planner.rules_size import ideal_scale
 from ercpseg.planner.sizes import batch_for_memory, features_for, largest_working_size
@@ -51,8 +51,8 @@ def test_martin_like_example() -> None:
     assert len(values.network.features) == 7 + 1  # n_pool 7
     assert values.loss.level_weights == (1.0, 0.5)  # full and ½ only
     assert values.loss.max_pooled == ("guidewire",)
-    inputs = plan_for(martin_like()).decision("postprocess.steps").inputs["endoscope"]
-    assert (inputs["candidate_opening_px"], inputs["candidate_closing_px"]) == (5, 35)
+    assert values.tuning.kernels_px["endoscope"][-1] == (5, 35)
+    assert values.tuning.longest_gap_px == {"guidewire": 61.4}  # min(61, 75)
     assert values.folds.method == "grouped"
     assert values.preparation.dilate_px == {}  # 3.4 px wide at working size: dilation 0
 
@@ -643,6 +643,12 @@ def test_no_opening_on_thin_structures_and_nothing_large_is_removed() -> None:
 
 
 # -- the table -----------------------------------------------------------------------------------------------------
+
+
+def test_every_rule_of_the_reference_has_its_place() -> None:
+    numbers = {rule.text.number for rule in RULES}
+    assert numbers | ELSEWHERE.keys() == {f"R{n}" for n in range(1, 35)}
+    assert not numbers & ELSEWHERE.keys()
 
 
 def test_every_value_has_one_rule() -> None:
