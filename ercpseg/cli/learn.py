@@ -21,12 +21,24 @@ def train(
     ] = None,
     time_budget: TimeBudgetOption = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu, cuda or mps; default: as planned.")] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            "--init-from",
+            metavar="MODEL",
+            help="Begin from this model's weights: a folder, its zip, a dataset's name, or shipped weights.",
+            show_default=False,
+        ),
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier run of this fold.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Train one fold of a plan; the same command goes on after an interruption.
 
     Ctrl-C saves and stops within a step. The trained fold is added to the dataset's model, which predict takes by name.
+
+    With --init-from the outputs are matched by the structures' names and new ones begin afresh; which layers go on learning
+    and how fast is in the plan (transfer.scheme, transfer.rate; plan with --set to change it).
     """
     from ercpseg.pipeline.learn import train as run
     from ercpseg.training.run import TrainOptions
@@ -34,7 +46,7 @@ def train(
     if epochs is not None and time_budget is not None:
         raise UsageError("--epochs and --time-budget contradict each other", todo="give one of them")
     options = TrainOptions(epochs, parse_duration(time_budget), device, restart)
-    result = run(dataset, fold, workspace=workspace, options=options, progress=ConsoleProgress())
+    result = run(dataset, fold, init_from=init_from, workspace=workspace, options=options, progress=ConsoleProgress())
     record = result.record
     if not result.fresh:
         say(f"fold {record.fold} of {record.dataset} is trained already; --restart would train it anew")
@@ -45,6 +57,8 @@ def train(
             f"fold {record.fold}: {record.epochs} epochs, {record.iterations} iterations in {duration(record.seconds)} "
             f"({record.seconds_per_iteration:.2f} s each{compare}), {record.parameters:,} parameters"
         )
+        if record.transfer is not None:
+            say(f"it {record.transfer.text}")
         if record.memory_gb is not None:
             planned = "" if record.expected_memory_gb is None else f", {record.expected_memory_gb:.2f} expected"
             say(f"memory: {record.memory_gb:.2f} GB above the start{planned}")

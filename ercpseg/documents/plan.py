@@ -30,6 +30,7 @@ from ercpseg.documents.plan_values import (
     SamplingValues,
     ScheduleValues,
     Size,
+    TransferValues,
 )
 from ercpseg.errors import DocumentError
 from ercpseg.structures import StructureSet
@@ -54,6 +55,7 @@ __all__ = [
     "SamplingValues",
     "ScheduleValues",
     "Size",
+    "TransferValues",
 ]
 _EVIDENCE = re.compile(r"\[((?:E[123]|J)(?:/(?:E[123]|J))*)\]\.?$")
 

@@ -158,6 +158,18 @@ class ScheduleValues(Part):
     expected_memory_gb: float | None = Field(None, description="memory of one iteration, as measured or estimated")
 
 
+class TransferValues(Part):
+    """How a training goes on from another model's weights (``train --init-from``); without one it does nothing (R12)."""
+
+    scheme: Literal["all", "deepest", "layerwise"] = Field(
+        "all",
+        description="all layers learn alike; only the deepest ones; or from first_rate at the first layer to 1 at the last",
+    )
+    layers: int = Field(3, ge=1, le=999, description="deepest: so many convolutions, with their norms, go on learning")
+    rate: float = Field(0.1, gt=0, le=10, description="factor of optimiser.learning_rate for what was taken over")
+    first_rate: float = Field(0.1, gt=0, le=1, description="layerwise: the first layer's factor against the last's")
+
+
 class InferenceValues(Part):
     """How fast a frame has to be segmented, and how fast it was on the planning machine (R32)."""
 
@@ -229,6 +241,7 @@ class PlanValues(Part):
     optimiser: OptimiserValues
     schedule: ScheduleValues
     inference: InferenceValues = InferenceValues()
+    transfer: TransferValues = TransferValues()
     postprocess: PostprocessValues
     tuning: TuningValues = TuningValues()
     portfolio: PortfolioValues = PortfolioValues()

@@ -9,6 +9,31 @@ from pydantic import Field
 from ercpseg.documents.base import Document, Part
 
 
+class TransferRecord(Part):
+    """What a training took over from another model, and what of the network then learnt."""
+
+    model: str = Field(description="name on the model's card")
+    model_sha256: str = Field(description="hash of the model")
+    fold: str = Field(description="the fold whose weights were taken")
+    tensors: int = Field(description="how many tensors were taken over")
+    kept: tuple[str, ...] = Field(description="outputs that the model had, by name")
+    fresh: tuple[str, ...] = Field(description="outputs that are new")
+    scheme: str = Field(description="transfer.scheme of the plan")
+    layers: int = Field(0, description="convolutions that a frame goes through")
+    layers_trained: int = Field(0, description="how many of them learn")
+    parameters_trained: int = Field(0, description="how many numbers learn")
+
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        new = f"; new outputs: {', '.join(self.fresh)}" if self.fresh else ""
+        return (
+            f"begins from {self.model} (fold {self.fold}): {self.tensors} tensors, outputs {', '.join(self.kept) or 'none'}"
+            f"{new}; {self.layers_trained} of {self.layers} layers learn ({self.scheme}), "
+            f"{self.parameters_trained:,} parameters"
+        )
+
+
 class RunRecord(Document):
     """One training of one fold of one plan."""
 
@@ -32,6 +57,7 @@ class RunRecord(Document):
     versions: dict[str, str]
     machine: str
     finished: bool
+    transfer: TransferRecord | None = Field(None, description="the model it began from; null: random weights")
     pseudo_dice: dict[str, float] = Field(
         default_factory=dict, description="last patch-level validation Dice per head; not a result to quote"
     )
@@ -46,6 +72,7 @@ class FoldWeights(Part):
     epochs: int
     iterations: int
     seed: int
+    began_from: str | None = Field(None, description="SHA-256 of the model that the training began from")
 
 
 class ModelCard(Document):

@@ -118,7 +118,7 @@ class Predictor:
     def _build(self, arrays: dict[str, NDArray[Any]]) -> torch.nn.Module:
         from ercpseg.networks.weights import load_weights
 
-        network = build_network(self.plan.values.network, len(self.plan.heads))
+        network = build_network(self.plan.values.network, list(self.plan.heads))
         load_weights(network, arrays, where="the model's weights")
         network = network.eval().to(self.device)
         return network.to(memory_format=torch.channels_last) if self.device.type == "cpu" else network

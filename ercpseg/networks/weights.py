@@ -11,11 +11,17 @@ from numpy.typing import NDArray
 from ercpseg.errors import StorageError
 
 
+def unwrapped(network: torch.nn.Module) -> torch.nn.Module:
+    """The network itself, where ``torch.compile`` has put a shell around it that renames all weights."""
+    inner = getattr(network, "_orig_mod", network)
+    return inner if isinstance(inner, torch.nn.Module) else network
+
+
 def weights_of(network: torch.nn.Module) -> dict[str, NDArray[Any]]:
     """The network's parameters and buffers by name, each storage once (nnU-Net's state dict holds 240 names for 88)."""
     seen: set[int] = set()
     result = {}
-    for name, tensor in network.state_dict().items():
+    for name, tensor in unwrapped(network).state_dict().items():
         key = tensor.data_ptr() if tensor.numel() else id(tensor)
         if key not in seen:
             seen.add(key)
@@ -45,4 +51,6 @@ def load_weights(network: torch.nn.Module, arrays: dict[str, NDArray[Any]], *, w
             where=where,
             todo="use the model's own files",
         )
-    network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, strict=False)
+    unwrapped(network).load_state_dict(
+        {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, strict=False
+    )

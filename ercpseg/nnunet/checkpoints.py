@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ercpseg.errors import StorageError
 from ercpseg.networks.weights import load_weights, weights_of
@@ -42,18 +43,10 @@ def load_state(folder: Path, network: torch.nn.Module, optimiser: torch.optim.Op
     StorageError
         when there are states but none is whole.
     """
-    found = []
-    present = [folder / slot for slot in SLOTS if (folder / slot).exists()]
-    for path in present:
-        try:
-            found.append((load_arrays(path), path))
-        except StorageError:
-            continue
-    if not found:
-        if present:
-            raise StorageError("no checkpoint is whole", where=folder, todo="start again with --restart")
+    newest = _newest(folder)
+    if newest is None:
         return None
-    (arrays, progress), path = max(found, key=lambda entry: entry[0][1]["saves"])
+    arrays, progress, path = newest
     weights = {n.removeprefix(WEIGHTS): a for n, a in arrays.items() if n.startswith(WEIGHTS)}
     load_weights(network, weights, where=path)
     state = optimiser.state_dict()
@@ -64,6 +57,31 @@ def load_state(folder: Path, network: torch.nn.Module, optimiser: torch.optim.Op
             state["state"].setdefault(int(index), {})[key] = torch.from_numpy(array.copy())
     optimiser.load_state_dict(state)
     return progress
+
+
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """The ``progress`` of the newest state that is whole, or None when there is none.
+
+    Raises
+    ------
+    StorageError
+        when there are states but none is whole.
+    """
+    newest = _newest(folder)
+    return None if newest is None else newest[1]
+
+
+def _newest(folder: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any], Path] | None:
+    found = []
+    present = [folder / slot for slot in SLOTS if (folder / slot).exists()]
+    for path in present:
+        try:
+            found.append((*load_arrays(path), path))
+        except StorageError:
+            continue
+    if not found and present:
+        raise StorageError("no checkpoint is whole", where=folder, todo="start again with --restart")
+    return max(found, key=lambda entry: entry[1]["saves"], default=None)
 
 
 def discard_states(folder: Path) -> None:

@@ -23,15 +23,16 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from ercpseg.errors import DataError, Interrupted, UsageError
 from ercpseg.losses.compound import CompoundLoss, planned_extras
 from ercpseg.networks import build_network
-from ercpseg.networks.weights import weights_of
+from ercpseg.networks.weights import unwrapped, weights_of
 from ercpseg.nnunet.checkpoints import discard_states, load_state, save_state
 from ercpseg.nnunet.labels import ErcpPlans
 from ercpseg.nnunet.loader import Ahead, build_loaders
 from ercpseg.nnunet.memory import PeakMemory
-from ercpseg.nnunet.schedule import build_optimiser, learning_rate
+from ercpseg.nnunet.schedule import build_optimiser, learning_rate, set_learning_rate
+from ercpseg.nnunet.start import Start
 from ercpseg.nnunet.state import RunState
 from ercpseg.nnunet.store import ErcpDataset, read_fold
-from ercpseg.nnunet.validation import validate
+from ercpseg.nnunet.validation import hard_counts, validate
 from ercpseg.progress import SILENT, Progress, Task
 from ercpseg.storage.arrays import save_arrays
 from ercpseg.storage.atomic import append_line, write_text
@@ -72,6 +73,7 @@ class ErcpTrainer(nnUNetTrainer):
         self.seed = values.schedule.seed
         self.time_budget_s = values.schedule.time_budget_s
         self.restart = False
+        self.start = Start()
         self.progress: Progress = SILENT
         self.stop = threading.Event()
         self.on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
@@ -103,7 +105,7 @@ class ErcpTrainer(nnUNetTrainer):
     ) -> torch.nn.Module:
         """The network that the plan names; its heads are structures and parents, whatever nnU-Net counts."""
         plan = ErcpPlans(plans_manager.plans).plan
-        network = build_network(plan.values.network, len(plan.heads))
+        network = build_network(plan.values.network, list(plan.heads))
         network.deep_supervision = enable_deep_supervision and plan.values.network.deep_supervision > 0  # type: ignore[assignment]
         return network
 
@@ -113,7 +115,9 @@ class ErcpTrainer(nnUNetTrainer):
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """The planned optimiser; the learning rate is set at every step by :meth:`learning_rate`."""
-        return build_optimiser(self.network, self.plan.values.optimiser), None
+        network = unwrapped(self.network)
+        rates = self.start.prepare(network, self.plan, self.num_input_channels)
+        return build_optimiser(network, self.plan.values.optimiser, rates), None
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """Auxiliary outputs on or off; our networks carry the flag themselves."""
@@ -173,6 +177,7 @@ class ErcpTrainer(nnUNetTrainer):
 
     def _epoch(self) -> None:
         self.network.train()
+        self.start.hold()
         while len(self.state.losses) < self.num_iterations_per_epoch:
             self.state.losses.append(float(self.train_step(next(self.dataloader_train))["loss"]))
             self.memory.look()
@@ -216,8 +221,7 @@ class ErcpTrainer(nnUNetTrainer):
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's step at the learning rate of this very step."""
         done = (self.current_epoch + len(self.state.losses) / self.num_iterations_per_epoch) / self.num_epochs
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.plan.values.optimiser, min(done, 1.0))
+        set_learning_rate(self.optimizer, learning_rate(self.plan.values.optimiser, min(done, 1.0)))
         self.loss.set_progress(min(done, 1.0))
         return super().train_step(batch)  # type: ignore[no-any-return]
 
@@ -227,14 +231,7 @@ class ErcpTrainer(nnUNetTrainer):
         with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
             output = self.network(data)
             loss = self.loss(output, target)
-        predicted, target = output > 0, target[:, : len(self.heads)] != 0
-        axes = (0, 2, 3)
-        return {
-            "loss": float(loss),
-            "tp_hard": (predicted & target).sum(axes).cpu().numpy(),
-            "fp_hard": (predicted & ~target).sum(axes).cpu().numpy(),
-            "fn_hard": (~predicted & target).sum(axes).cpu().numpy(),
-        }
+        return {"loss": float(loss), **hard_counts(output > 0, target[:, : len(self.heads)] != 0)}
 
     def on_train_end(self) -> None:
         """Write the final state and weights; the caller drops the checkpoints once the fold is validated."""
@@ -260,6 +257,7 @@ class ErcpTrainer(nnUNetTrainer):
             "seed": self.seed,
             "plan_sha256": self.plan.sha256,
             "grad_scaler": scaler,
+            "transfer": self.start.record and self.start.record.model_dump(mode="json"),
         }
         save_state(self.run_folder, self.network, self.optimizer, content)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
 from ercpseg.frames.prepare import Geometry
@@ -19,6 +20,16 @@ from ercpseg.storage import images
 from ercpseg.storage.tables import write_table
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+def hard_counts(predicted: torch.Tensor, target: torch.Tensor) -> dict[str, NDArray[np.int64]]:
+    """True and false positives and false negatives per head over a batch of (n, heads, y, x), under nnU-Net's names."""
+    axes = (0, 2, 3)
+    return {
+        "tp_hard": (predicted & target).sum(axes).cpu().numpy(),
+        "fp_hard": (predicted & ~target).sum(axes).cpu().numpy(),
+        "fn_hard": (~predicted & target).sum(axes).cpu().numpy(),
+    }
 
 
 def validate(  # noqa: PLR0913  # all needed, all keyword-only

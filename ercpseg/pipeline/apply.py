@@ -114,7 +114,7 @@ def _nothing_usable(source: Path, reasons: list[str]) -> DataError:
     )
 
 
-def locate_model(model: str | Path, workspace: Workspace) -> Path:
+def locate_model(model: str | Path, workspace: Workspace, *, where: str = "--model") -> Path:
     """The folder or zip of what a person calls a model.
 
     Raises
@@ -134,5 +134,5 @@ def locate_model(model: str | Path, workspace: Workspace) -> Path:
         return shipped[name]
     known = ", ".join([*trained, *shipped]) or "none yet"
     raise UsageError(
-        f"there is no model {name[:200]!r}", where="--model", expected=f"a model folder, its zip, or one of: {known}"
+        f"there is no model {name[:200]!r}", where=where, expected=f"a model folder, its zip, or one of: {known}"
     )

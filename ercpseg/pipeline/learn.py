@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ercpseg.documents.run import RunRecord
-from ercpseg.errors import Interrupted
+from ercpseg.errors import Interrupted, UsageError
+from ercpseg.pipeline.apply import locate_model
 from ercpseg.pipeline.known import known_name, load_planned
 from ercpseg.pipeline.prepare import resolve_device
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_bytes
+from ercpseg.storage.models import StoredModel, load_model
 from ercpseg.storage.workspace import Workspace
 from ercpseg.training.run import TrainOptions, check_fold, finished_record, read_history, run_folder, train_fold
 
@@ -35,6 +37,7 @@ def train(
     dataset: str | Path,
     fold: int | str,
     *,
+    init_from: str | Path | None = None,
     workspace: Workspace | str | Path | None = None,
     options: TrainOptions = TrainOptions(),
     progress: Progress = SILENT,
@@ -42,11 +45,12 @@ def train(
     """Train one fold (0 … k−1, or ``all``) of a planned dataset (name or folder) and add it to the dataset's model.
 
     The same call goes on after an interruption and does nothing once the fold is finished (``restart`` begins anew).
+    ``init_from``: a model to begin from, by folder, zip or name; how its layers go on learning is in the plan (``transfer``).
 
     Raises
     ------
     UsageError
-        when the dataset is not planned or the fold does not exist.
+        when the dataset is not planned, the fold does not exist, or the model to begin from does not fit.
     Interrupted
         when it was asked to stop; the state is saved.
     """
@@ -58,8 +62,12 @@ def train(
     folder = run_folder(space, planned.dataset.name, name)
     if options.device is not None:
         options = replace(options, device=resolve_device(options.device))
+    if init_from is not None:
+        options = replace(options, init_from=load_model(locate_model(init_from, space, where="--init-from")))
     with space.locked():
         record = None if options.restart else finished_record(space, planned.plan, name)
+        if record is not None and options.init_from is not None:
+            _check_same_start(record, options.init_from)
         fresh = record is None
         if record is None:
             resolve_device(options.device or planned.plan.values.schedule.device)  # says so when it is not there
@@ -80,6 +88,16 @@ def train(
             progress.say(f"the tuning of {called} does not count any more: {stale}; run ercpseg tune {called} again")
     summary = folder / "validation" / "summary.json"
     return Trained(record, folder, model, documents.load_json(summary) if summary.exists() else {}, fresh)
+
+
+def _check_same_start(record: RunRecord, source: StoredModel) -> None:
+    if record.transfer is None or record.transfer.model_sha256 != source.sha256:
+        began = "random weights" if record.transfer is None else f"another model, {record.transfer.model}"
+        raise UsageError(
+            f"fold {record.fold} is trained already and began from {began}",
+            where="--init-from",
+            todo="leave the option out, or train anew with --restart",
+        )
 
 
 class _Curve:

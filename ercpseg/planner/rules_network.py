@@ -66,12 +66,15 @@ def options(context: Context) -> Advice:
     """R11: the network's own numbers.
 
     Decides: what the network has beyond channels and levels, for example FRA-Net's encoder or the cascade's reach.
-    From: the network's name.
+    From: the network's name; for the cascade also which output is the instrument.
     Because: its defaults are the published values, or ours where it is ours; nothing in the data speaks for others.
     Source: the table of networks (docs/explanation/networks-and-losses.md) [J]
     """
     name = context["network.name"]
     defaults = {key: option.default for key, option in spec(name).options.items()}
+    heads = (*context["heads.structures"], *context["heads.parents"])
+    if "instrument_head" in defaults and "instrument" in heads:
+        defaults["instrument_head"] = heads.index("instrument")
     because = f"The defaults of {name}." if defaults else f"{name} has no numbers of its own."
     return Advice({"network.options": Choice(defaults, because, {"network": name})})
 

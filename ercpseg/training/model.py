@@ -88,6 +88,7 @@ def _fold(workspace: Workspace, plan: Plan, fold: str) -> tuple[FoldWeights, byt
         epochs=record.epochs,
         iterations=record.iterations,
         seed=record.seed,
+        began_from=record.transfer and record.transfer.model_sha256,
     )
     return entry, data
 

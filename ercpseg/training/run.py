@@ -25,6 +25,7 @@ from ercpseg.errors import Interrupted, UsageError
 from ercpseg.nnunet import CONFIGURATION, PLANS_NAME
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
+from ercpseg.storage.models import StoredModel
 from ercpseg.storage.workspace import Workspace
 from ercpseg.version import __version__
 
@@ -35,12 +36,13 @@ VERSIONS = ("torch", "nnunetv2", "batchgeneratorsv2", "numpy", "blosc2")
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a person may change for one training; None = as planned."""
+    """What a person may change for one training; None = as planned. ``init_from``: a model to begin from."""
 
     epochs: int | None = None
     time_budget_s: float | None = None
     device: str | None = None
     restart: bool = False
+    init_from: StoredModel | None = None
 
 
 def run_folder(workspace: Workspace, dataset: str, fold: str) -> Path:
@@ -85,6 +87,8 @@ def train_fold(
 
     Raises
     ------
+    UsageError
+        when the model to begin from does not fit, or the interrupted run began otherwise.
     Interrupted
         after SIGINT or SIGTERM; the state is saved and the same call goes on.
     """
@@ -97,6 +101,8 @@ def train_fold(
         trainer.on_epoch = on_epoch
         if options.restart:
             (folder / RECORD).unlink(missing_ok=True)  # else an interrupted restart would pass for a finished run
+        trainer.initialize()
+        trainer.start.tell(plan, progress)
         with _stop_on_signal(trainer.stop):
             trainer.run_training()
         try:
@@ -125,6 +131,7 @@ def train_fold(
         versions={"ercpseg": __version__, **{name: metadata.version(name) for name in VERSIONS}},
         machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         finished=True,
+        transfer=trainer.start.record,
         pseudo_dice={
             h: d
             for h, d in (trainer.state.history[-1]["dice"] if trainer.state.history else {}).items()
@@ -147,7 +154,9 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 
 def _build(workspace: Workspace, dataset: Dataset, plan: Plan, fold: str, options: TrainOptions) -> Any:
+    from ercpseg.nnunet.checkpoints import read_progress
     from ercpseg.nnunet.convert import data_identifier
+    from ercpseg.nnunet.start import Start
     from ercpseg.nnunet.store import read_index
     from ercpseg.nnunet.trainer import ErcpTrainer
 
@@ -167,6 +176,8 @@ def _build(workspace: Workspace, dataset: Dataset, plan: Plan, fold: str, option
         if expected:  # a first guess; the trainer corrects it after every epoch
             trainer.num_epochs = max(1, int(options.time_budget_s / (expected * trainer.num_iterations_per_epoch)))
     trainer.restart = options.restart
+    pending = None if options.restart else read_progress(trainer.run_folder)
+    trainer.start = Start(options.init_from, pending)
     return trainer
 
 

@@ -103,7 +103,10 @@ WORDS = {
         f"PlanValues.{name}": f"section `{name}`"
         for name in ("preparation", "patch", "network", "heads", "loss", "sampling", "augmentation", "optimiser")
     },
-    **{f"PlanValues.{name}": f"section `{name}`" for name in ("schedule", "inference", "postprocess", "folds")},
+    **{
+        f"PlanValues.{name}": f"section `{name}`"
+        for name in ("schedule", "inference", "transfer", "postprocess", "folds")
+    },
     # recipe
     "Claim.dataset": "data on which the figure was measured",
     "Claim.metric": "what was measured",
