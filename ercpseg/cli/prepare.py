@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,17 +80,15 @@ def plan_and_preprocess(
 
     if memory is not None and not 0 < memory < MAX_MEMORY_GB:
         raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
-    pins = [_pin(text) for text in set_ or []]
+    pins = dict(_pin(text) for text in set_ or [])
     if from_compare:
-        recipe, won = _winner(name or dataset, recipe, workspace)
-        said = {key for key, _ in pins}
-        pins = [pin for pin in won if not {pin[0], pin[0].rpartition(".")[0]} & said] + pins
+        recipe, pins = _winner(name or dataset, recipe, pins, workspace)
     options = PlanOptions(
         recipe=recipe or "auto",
         time_budget_s=parse_duration(time_budget),
         memory_gb=memory,
         device=device,
-        overrides=tuple(pins),
+        overrides=tuple(pins.items()),
         structures=split_names(structures),
         line_width_px=line_width,
         keep_names=keep_names,
@@ -115,7 +112,10 @@ def plan_and_preprocess(
     return code
 
 
-def _winner(dataset: str, recipe: str | None, workspace: Path | None) -> tuple[str, Sequence[tuple[str, object]]]:
+def _winner(
+    dataset: str, recipe: str | None, pins: dict[str, object], workspace: Path | None
+) -> tuple[str, dict[str, object]]:
+    """The recipe that won, and the user's pins with what other recipes won for a family."""
     from ercpseg.pipeline.from_compare import winner
     from ercpseg.storage.workspace import Workspace
 
@@ -124,7 +124,8 @@ def _winner(dataset: str, recipe: str | None, workspace: Path | None) -> tuple[s
     found = winner(dataset, Workspace.default(workspace))
     for line in found.said:
         say(line)
-    return found.given, found.pins
+    won = {key: value for key, value in found.pins if key.rpartition(".")[0] not in pins}
+    return found.given, won | pins
 
 
 def _counts(planned: Planned) -> int:

@@ -83,21 +83,22 @@ def make_plan(
             decided[key] = value
             decisions.append(_decision(key, value, choice, rule.text, used, recipe, user))
 
-    def build(told: list[str]) -> Plan:
-        return Plan.new(
-            dataset=fingerprint.dataset,
-            recipe=recipe.name,
-            fingerprint_sha256=fingerprint.sha256,
-            frames_sha256=fingerprint.frames_sha256,
-            decisions=tuple(decisions),
-            warnings=tuple(told),
-        )
-
-    plan = build(warnings)
+    plan = _document(fingerprint, recipe, decisions, warnings)
     _check(plan, user)
     pinned = {decision.key for decision in decisions if decision.by != "rule"}
     against = contradictions(Case(plan.values, fingerprint, budget), pinned)
-    return build([*warnings, *against]) if against else plan
+    return _document(fingerprint, recipe, decisions, [*warnings, *against]) if against else plan
+
+
+def _document(fingerprint: Fingerprint, recipe: Recipe, decisions: list[Decision], warnings: Sequence[str]) -> Plan:
+    return Plan.new(
+        dataset=fingerprint.dataset,
+        recipe=recipe.name,
+        fingerprint_sha256=fingerprint.sha256,
+        frames_sha256=fingerprint.frames_sha256,
+        decisions=tuple(decisions),
+        warnings=tuple(warnings),
+    )
 
 
 def _decision(

@@ -5,6 +5,8 @@ The better place for a meaning is the field's own description in ``ercpseg/docum
 
 from __future__ import annotations
 
+from ercpseg.documents.plan import PlanValues
+
 FILES = {
     "ercpseg.comparison/1": "`compare/NAME/compare.json` of the workspace, rows in `compare.csv` beside it",
     "ercpseg.dataset/1": "`datasets/NAME/dataset.json` of the workspace, frames in `frames.csv` beside it",
@@ -99,14 +101,7 @@ WORDS = {
     "count": "number of folds",
     "grouped_by": "what is never torn apart",
     "method": "`grouped` by patient, `within-patient` by study, series or looks, `frame-wise`, or `published`",
-    **{
-        f"PlanValues.{name}": f"section `{name}`"
-        for name in ("preparation", "patch", "network", "heads", "loss", "sampling", "augmentation", "optimiser")
-    },
-    **{
-        f"PlanValues.{name}": f"section `{name}`"
-        for name in ("schedule", "inference", "transfer", "postprocess", "folds")
-    },
+    **{f"PlanValues.{name}": f"section `{name}`" for name in PlanValues.model_fields},
     # recipe
     "Claim.dataset": "data on which the figure was measured",
     "Claim.metric": "what was measured",
