@@ -161,6 +161,9 @@ class ScheduleValues(Part):
 class TransferValues(Part):
     """How a training goes on from another model's weights (``train --init-from``); without one it does nothing (R12)."""
 
+    synthetic_frames: int = Field(
+        0, ge=0, description="synthetic frames that the other model should have learnt on; 0 = none needed"
+    )
     scheme: Literal["all", "deepest", "layerwise"] = Field(
         "all",
         description="all layers learn alike; only the deepest ones; or from first_rate at the first layer to 1 at the last",

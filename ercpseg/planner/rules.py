@@ -13,6 +13,7 @@ from ercpseg.planner import (
     rules_shape,
     rules_size,
     rules_training,
+    rules_transfer,
 )
 from ercpseg.planner.rule import Rule
 
@@ -91,7 +92,8 @@ RULES: tuple[Rule, ...] = (
         ),
         rules_training.optimiser,
     ),
-    Rule(("transfer.scheme", "transfer.layers", "transfer.rate", "transfer.first_rate"), rules_training.transfer),
+    Rule(("transfer.synthetic_frames",), rules_transfer.pretraining),
+    Rule(("transfer.scheme", "transfer.layers", "transfer.rate", "transfer.first_rate"), rules_transfer.transfer),
     Rule(("postprocess.threshold",), rules_postprocess.threshold),
     Rule(("postprocess.steps",), rules_postprocess.steps),
     Rule(("tuning.kernels_px",), rules_evidence.kernels),
@@ -108,7 +110,6 @@ KEYS: tuple[str, ...] = tuple(key for rule in RULES for key in rule.keys)
 
 ELSEWHERE: dict[str, str] = {
     "R4": "Text and markers lie outside the field, which R3 masks; R5 says why no median filter is used against them.",
-    "R12": "Pre-training on synthetic frames: `ercpseg train --init-from`.",
     "R33": "A scale in millimetres from the endoscope's width belongs to measurement; spacing is never guessed.",
 }
 """Rules of the science reference that decide no value of a plan, and where they are kept."""

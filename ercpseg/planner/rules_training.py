@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ercpseg.documents.plan import NetworkValues, Size, TransferValues
+from ercpseg.documents.plan import NetworkValues, Size
 from ercpseg.planner.budget import RESERVE_FRAC
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.rules_shape import LONG_SCHEDULE
@@ -160,28 +160,6 @@ def optimiser(context: Context) -> Advice:
         }
     return Advice(
         {f"optimiser.{key}": Choice(value, because, inputs, others.get(key, ())) for key, value in values.items()}
-    )
-
-
-def transfer(context: Context) -> Advice:
-    """R12: fine-tuning.
-
-    Decides: which layers learn, and how fast, where a training begins from another model's weights.
-    From: nothing in the data; it counts only with ``train --init-from``.
-    Because: all layers at a tenth of the rate came out best when a network trained on synthetic frames went on with real ones;
-    the deepest layers alone came close (0.863 against 0.875). New outputs learn at the full rate.
-    Source: Gherardini 2020, fine-tuning of 7, 13 and 19 layers [E1]
-    """
-    values = TransferValues()
-    because = {
-        "scheme": "All layers were better than the deepest alone, 0.875 against 0.863.",
-        "layers": "The bottleneck and a convolution on each side, for the scheme deepest.",
-        "rate": "A tenth: what was learnt should not be forgotten in the first steps.",
-        "first_rate": "A tenth at the first layer, for the scheme layerwise.",
-    }
-    others = {"scheme": (("deepest", "It came close where frames are few, and learns less."),)}
-    return Advice(
-        {f"transfer.{k}": Choice(getattr(values, k), why, {}, others.get(k, ())) for k, why in because.items()}
     )
 
 

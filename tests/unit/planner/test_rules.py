@@ -54,6 +54,7 @@ def test_martin_like_example() -> None:
     assert values.tuning.kernels_px["endoscope"][-1] == (5, 35)
     assert values.tuning.longest_gap_px == {"guidewire": 61.4}  # min(61, 75)
     assert values.folds.method == "grouped"
+    assert values.transfer.synthetic_frames == 9000
     assert values.preparation.dilate_px == {}  # 3.4 px wide at working size: dilation 0
 
 
