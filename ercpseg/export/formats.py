@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from ercpseg.errors import UsageError
+from ercpseg.export.nifti import Nifti
+from ercpseg.export.npz import Npz
+from ercpseg.export.nrrd import SegNrrd
 from ercpseg.export.png import Masks
 from ercpseg.export.protocol import FrameFormat
 
 ALWAYS = "png"
 FORMATS: dict[str, FrameFormat] = {
     ALWAYS: Masks(),
+    "seg-nrrd": SegNrrd(),
+    "nifti": Nifti(),
+    "npz": Npz(),
 }
 """Name → format. ``png`` is always written, asked for or not."""
 
