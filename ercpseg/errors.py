@@ -49,6 +49,8 @@ REFUSALS: dict[str, str] = {
     "bad-annotation": "the annotation file is not what its format says; open and save it again",
     "bad-label-value": "the label image holds a value that is not declared; correct it or declare the value",
     "ungrouped": "the descriptor's rule gives no value for this frame; correct the rule, the table or the name",
+    "not-dicom": "a DICOM result belongs to a patient and a study, which only a DICOM file names; take another format",
+    "incomplete-header": "the header lacks, or garbles, what a DICOM result must repeat; correct it at its origin",
     "stopped": "the run was stopped before this item; run the same command again",
 }
 """Stable refusal codes, each with what it means and what to do."""

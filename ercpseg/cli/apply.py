@@ -24,7 +24,13 @@ def predict(
     ] = None,
     device: DeviceOption = "auto",
     format_: Annotated[
-        str, typer.Option("--format", help="Output formats, separated by commas; png is always written.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAMES",
+            help="Comma-separated: png (always written), seg-nrrd, nifti, npz (probabilities), contact-sheet, gif, mp4, "
+            "dicom-seg, dicom-sc.",
+        ),
     ] = "png",
     overlays: Annotated[
         bool, typer.Option("--overlays/--no-overlays", help="Write pictures with outlines too.")
@@ -34,8 +40,9 @@ def predict(
     """Segment frames: PNG, TIFF, JPEG, BMP and DICOM, single and multi-frame.
 
     Writes masks/<structure>/<frame>.png (0 or 255), labels/<frame>.png (bitmask), overlays/<frame>.png, frames.csv with a
-    row for everything found, and run.json. Warns when a quantity of the frames, such as their noise or the width of a wire,
-    lies outside what the model was trained on.
+    row for everything found, and run.json. Other formats have folders of their own, and exports.csv says what was written.
+    The same command again goes on where it was stopped and writes only what is missing. Warns when a quantity of the frames,
+    such as their noise or the width of a wire, lies outside what the model was trained on.
     """
     from ercpseg.export.formats import chosen
     from ercpseg.pipeline.apply import PredictOptions
@@ -53,10 +60,14 @@ def predict(
     say(
         f"{counts['found']} found = {counts['used']} used + {counts['refused']} refused + {counts['ignored']} ignored{speed}"
     )
+    for name, files in summary.exports.items():
+        lost = f", {files['refused']} refused (see exports.csv)" if files["refused"] else ""
+        say(f"{name}: {files['written']} written{lost}")
     for text in summary.shift:
         say(f"warning: {text}")
     if summary.shift:
         say(ADVICE)
     for name in ("masks", "labels", *(["overlays"] if overlays else []), "frames.csv", "run.json"):
         say(f"wrote {output / name}")
-    return errors.EXIT_SOME_REFUSED if counts["refused"] else errors.EXIT_DONE
+    refused = counts["refused"] + sum(files["refused"] for files in summary.exports.values())
+    return errors.EXIT_SOME_REFUSED if refused else errors.EXIT_DONE

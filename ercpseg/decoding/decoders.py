@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.decoding import wire
+from ercpseg.decoding.dicom_reference import KEYWORDS
 from ercpseg.decoding.reading import MAX_PIXELS, Picture
-from ercpseg.decoding.sniff import Kind
+from ercpseg.decoding.sniff import HEAD_BYTES, Kind, sniff
 from ercpseg.decoding.source import Source
 from ercpseg.errors import REFUSALS, InputRefused, ResourceError
 from ercpseg.frames.about import About
@@ -114,6 +115,23 @@ class Decoders:
         if colours.ndim != 3 or colours.shape[2] != 3 or colours.dtype != np.uint8:
             raise InputRefused("unreadable", "the decoder broke its promise")
         return colours
+
+    def reference(self, source: Source) -> dict[str, str]:
+        """What a DICOM result must repeat of the image it belongs to (keyword → text): names a patient, never print it.
+
+        Raises
+        ------
+        InputRefused
+            ``not-dicom`` for another format, ``incomplete-header`` when something that is needed is missing or garbled.
+        """
+        with source.open() as stream:
+            kind = sniff(stream.read(HEAD_BYTES), source.size)
+        if kind != "dicom":
+            raise InputRefused("not-dicom")
+        reply, _ = self.ask("reference", source, kind)
+        if not all(isinstance(value, str) and keyword in KEYWORDS for keyword, value in reply.items()):
+            raise InputRefused("unreadable", "the decoder broke its promise")
+        return reply
 
     def ask(
         self, operation: str, source: Source, kind: Kind, **arguments: Any

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -36,6 +38,21 @@ class DicomFile:
         return self.source.open() if self.inflated is None else io.BytesIO(self.inflated)
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How the elements of a data set are encoded. ``inflated`` is what a deflated file held, ``size`` where bytes end."""
+
+    syntax: str
+    implicit: bool
+    size: int
+    inflated: bytes | None
+
+    @property
+    def little_endian(self) -> bool:
+        """Byte order."""
+        return self.syntax != BIG_ENDIAN
+
+
 def open_dicom(source: Source, *, apply_modality_lut: bool = False) -> tuple[DicomFile, int]:
     """Find the transfer syntax, inflate if need be, read the header; also the number of bytes there are.
 
@@ -46,6 +63,20 @@ def open_dicom(source: Source, *, apply_modality_lut: bool = False) -> tuple[Dic
     Exception
         what zlib throws at damaged data.
     """
+    with elements_of(source) as (stream, encoding):
+        header = read_header(
+            stream,
+            encoding.size,
+            implicit=encoding.implicit,
+            little_endian=encoding.little_endian,
+            apply_modality_lut=apply_modality_lut,
+        )
+    return DicomFile(source, encoding.inflated, encoding.syntax, header), encoding.size
+
+
+@contextlib.contextmanager
+def elements_of(source: Source) -> Iterator[tuple[BinaryIO, Encoding]]:
+    """A stream that stands at the first element of the data set, and how elements are encoded; see :func:`open_dicom`."""
     with source.open() as handle:
         size = source.size
         if sniff(handle.read(HEAD_BYTES), size) != "dicom":
@@ -65,14 +96,7 @@ def open_dicom(source: Source, *, apply_modality_lut: bool = False) -> tuple[Dic
         implicit = not (start[4:6].isalpha() and start[4:6].isupper())  # more reliable than what is declared
         if syntax is None:  # no meta group: the first element tells (PS3.5 7.1)
             syntax = BIG_ENDIAN if start[:1] == b"\0" else IMPLICIT if implicit else NATIVE[1]
-        header = read_header(
-            stream,
-            size,
-            implicit=implicit,
-            little_endian=syntax != BIG_ENDIAN,
-            apply_modality_lut=apply_modality_lut,
-        )
-    return DicomFile(source, inflated, syntax, header), size
+        yield stream, Encoding(syntax, implicit, size, inflated)
 
 
 def _inflate(handle: BinaryIO) -> bytes:

@@ -129,7 +129,7 @@ class Values:
             return None
         if data.isascii() and b"\x1b" not in data:
             return _clean(data.decode("ascii")) or None
-        text = _decode(data, self.texts("SpecificCharacterSet"))
+        text = decode_text(data, self.texts("SpecificCharacterSet"))
         return _clean(text.encode("utf-8", "backslashreplace").decode()) or None
 
     def numbers(self, keyword: str) -> list[float]:
@@ -196,11 +196,15 @@ def _clean(text: str) -> str:
     return text.strip().strip("\0").strip()
 
 
-def _decode(data: bytes, character_sets: list[str]) -> str:
-    """Text that is not plain ASCII. pydicom warns about odd names of character sets, and may quote the file."""
+def decode_text(data: bytes, character_sets: list[str], *, name: bool = False) -> str:
+    """Text that is not plain ASCII; ``name`` for a person's, whose parts begin anew in the first character set.
+
+    pydicom warns about odd names of character sets, and may quote the file.
+    """
     from pydicom.charset import convert_encodings, decode_bytes
-    from pydicom.valuerep import TEXT_VR_DELIMS
+    from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return str(decode_bytes(data, convert_encodings(character_sets or None), TEXT_VR_DELIMS))
+        encodings = convert_encodings(character_sets or None)
+        return str(PersonName(data, encodings) if name else decode_bytes(data, encodings, TEXT_VR_DELIMS))

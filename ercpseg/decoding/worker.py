@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 
 from ercpseg.decoding import formats, segmentations, wire
+from ercpseg.decoding.dicom_reference import read_reference
 from ercpseg.decoding.reading import Listing
 from ercpseg.decoding.sniff import KINDS, Kind
 from ercpseg.decoding.source import Source
@@ -72,12 +73,19 @@ def _colours(source: Source, kind: Kind, _: dict[str, Any]) -> Reply:
     return {}, [formats.colours(source, kind)]
 
 
+def _reference(source: Source, kind: Kind, _: dict[str, Any]) -> Reply:
+    if kind != "dicom":
+        raise InputRefused("not-dicom")
+    return read_reference(source), []
+
+
 OPERATIONS: dict[str, Callable[[Source, Kind, dict[str, Any]], Reply]] = {
     "list": _list,
     "frame": _frame,
     "mask": _mask,
     "labels": _labels,
     "colours": _colours,
+    "reference": _reference,
     **segmentations.OPERATIONS,
 }
 """What may be asked of a file."""

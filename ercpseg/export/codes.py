@@ -7,6 +7,7 @@ is, is not known, and a wrong code is worse than a private one.
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 PRIVATE_SCHEME = "99ERCPSEG"
@@ -47,6 +48,8 @@ def coded(structure: str) -> Coded:
     >>> coded("cbd").kind.value, coded("airway").kind
     ('79741001', Code(value='airway', scheme='99ERCPSEG', meaning='airway'))
     """
-    # A code's value has 16 characters at most (SH); the meaning, up to 64, tells longer names apart.
-    private = Code(structure[:16], PRIVATE_SCHEME, structure)
+    value = structure  # a code's value has 16 characters at most (SH); longer names are told apart by a hash
+    if len(value) > 16:
+        value = f"{structure[:9]}_{hashlib.sha256(structure.encode()).hexdigest()[:6]}"
+    private = Code(value, PRIVATE_SCHEME, structure)
     return CODES.get(structure, Coded(Code("structure", PRIVATE_SCHEME, "Structure named by a dataset"), private))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,17 +26,18 @@ from ercpseg.documents.dataset import FrameRecord
 from ercpseg.errors import StorageError
 from ercpseg.export import previous
 from ercpseg.export.background import WriteQueue
-from ercpseg.export.formats import ALWAYS, FORMATS
-from ercpseg.export.png import Overlays
-from ercpseg.export.protocol import FrameFormat, Probabilities, Result, files_of
-from ercpseg.export.summary import PredictionSummary, summarise
+from ercpseg.export.choice import LABEL_SUFFIX, Choice
+from ercpseg.export.formats import ALWAYS
+from ercpseg.export.protocol import LABELS, Probabilities, Result
+from ercpseg.export.series import TABLE, Collected, names_of, write_series
+from ercpseg.export.summary import PredictionSummary, count_exports, summarise
 from ercpseg.frames.frame import Frame
+from ercpseg.progress import SILENT, Progress
 from ercpseg.storage.atomic import write_text
 from ercpseg.storage.images import write_png
 from ercpseg.storage.tables import write_table
 from ercpseg.structures import Bitmask, StructureSet
 
-LABELS, LABEL_SUFFIX = "labels", ".png"
 COLUMNS = ("frame", "source", "index", "status", "code", "reason", "milliseconds")
 
 
@@ -76,22 +78,22 @@ class PredictionWriter:
     ):
         self.output = Path(output)
         self.structures = structures
-        self._formats: list[FrameFormat] = [FORMATS[name] for name in FORMATS if name in {ALWAYS, *formats}]
-        self._formats += [Overlays()] if overlays else []
+        self._choice = Choice(formats, structures, overlays=overlays)
+        self._collected = Collected() if self._choice.series else None
         self._making = None if made_by is None else previous.making(made_by)
         self._rows: list[dict[str, Any]] = []
         self._names: set[str] = set()
         self._made_from: dict[str, str] = {}
         self._queue = WriteQueue()
         self._begun = self._finished = False
-        previous.check_output(self.output, _places(structures))
+        previous.check_output(self.output, self._choice.all_places)
         self._continued = self._making is not None and previous.making_of(self.output) == self._making
         self._times = previous.times_of(self.output) if self._continued else {}
 
     @property
     def wants_probabilities(self) -> bool:
         """Whether :meth:`write` must be given probabilities."""
-        return any(format_.needs_probabilities for format_ in self._formats)
+        return self._choice.wants_probabilities
 
     def known(self, frame: Frame) -> Bitmask | None:
         """What an earlier run of the same making predicted for the same pixels; None when it has to be predicted.
@@ -100,10 +102,9 @@ class PredictionWriter:
         """
         if not self._continued:
             return None
-        made_from = previous.made_from(frame, str(self._making))
-        missing = [f for f in self._formats if f.needs_probabilities and not self._is_written(f, frame.name)]
+        made_from = previous.made_from(frame, self._making)
         bitmask = previous.read_label(self._label(frame.name), made_from)
-        if missing or bitmask is None or bitmask.shape != frame.pixels.shape:
+        if bitmask is None or any(f.needs_probabilities for f in self._choice.missing(self.output, frame.name)):
             return None
         self._made_from[frame.name] = made_from
         return bitmask
@@ -137,8 +138,9 @@ class PredictionWriter:
         """
         if bitmask.shape != frame.pixels.shape or bitmask.dtype.name != "uint8":
             raise ValueError(f"bitmask is {bitmask.dtype} {bitmask.shape}; expected uint8 {frame.pixels.shape}")
-        known = self._made_from.pop(frame.name, None)
-        if self.wants_probabilities and probabilities is None and known is None:
+        known = frame.name in self._made_from
+        made_from = self._made_from.pop(frame.name, None) or previous.made_from(frame, self._making)
+        if self.wants_probabilities and probabilities is None and not known:
             raise ValueError("a format needs probabilities, and there are none")
         _check_name(frame.name, self._names)
         self._begin()
@@ -153,7 +155,9 @@ class PredictionWriter:
         }
         self._rows.append(row | {"milliseconds": None if milliseconds is None else round(float(milliseconds), 3)})
         result = Result(frame, bitmask, self.structures, probabilities)
-        self._queue.put(lambda: self._write_files(result, known), key=frame.name)
+        self._queue.put(lambda: self._write_files(result, made_from, known), key=frame.name)
+        if self._collected is not None:
+            self._collected.add(frame, made_from)
 
     def refuse(self, record: FrameRecord) -> None:
         """Take the row of a file or frame that was refused or ignored; nothing but the row is written."""
@@ -162,9 +166,11 @@ class PredictionWriter:
         if self._finished:
             raise ValueError("this run is finished")
         self._rows.append({key: getattr(record, key) for key in COLUMNS if key != "milliseconds"})
+        if self._collected is not None:
+            self._collected.lose(record)
 
-    def finish(self, run: Mapping[str, Any]) -> PredictionSummary:
-        """Wait for the files, write ``frames.csv`` and then ``run.json`` (``run`` plus counts), and count the rows.
+    def finish(self, run: Mapping[str, Any], progress: Progress = SILENT) -> PredictionSummary:
+        """Wait for the files, write formats of series, ``frames.csv`` and ``run.json`` (``run`` plus counts); count.
 
         A run that predicted nothing leaves an earlier prediction in the folder as it is.
 
@@ -181,7 +187,12 @@ class PredictionWriter:
             return summary
         self._begin()
         self._queue.close()
-        self._remove_stale()
+        exports: list[dict[str, Any]] = []
+        if self._collected is not None:
+            exports = write_series(self._choice.series, self._collected, self.output, self.structures, progress)
+        if self._continued:
+            self._remove_stale(exports)
+        summary = replace(summary, exports=count_exports(self._choice.series, exports))
         write_table(self.output / "frames.csv", COLUMNS, self._rows)
         self._write_run(run, summary)
         self._finished = True
@@ -217,34 +228,25 @@ class PredictionWriter:
         if self._begun:
             return
         self._begun = True
-        places = _places(self.structures)
+        places = self._choice.all_places
         previous.check_output(self.output, places)  # again: time may have passed while the model was loaded
         self._write_run({}, None)  # first of all, so that a killed run leaves a folder that is known to be ours
-        ours = self._places() if self._continued else {}
+        ours = {*self._choice.places, *(f.folder for f in self._choice.series.values())} if self._continued else set()
         previous.remove_previous(self.output, places, lambda folder, _: folder in ours)
+        if not ours or not self._choice.series:
+            previous.remove_table(self.output / TABLE)
         for name in self.structures:  # a structure that is found nowhere still has its folder
             (self.output / "masks" / name).mkdir(parents=True, exist_ok=True)
 
-    def _remove_stale(self) -> None:
+    def _remove_stale(self, exports: Sequence[Mapping[str, Any]]) -> None:
         """Remove what an earlier run made of frames that are not there any more."""
-        if self._continued:
-            ours = self._places()
-            previous.remove_previous(
-                self.output, ours, lambda folder, name: folder in ours and name.casefold() in self._names
-            )
-
-    def _places(self) -> dict[str, str]:
-        """The folders that this run writes, relative to the output → suffix."""
-        return {
-            LABELS: LABEL_SUFFIX,
-            **{f: form.suffix for form in self._formats for f in form.folders(self.structures)},
-        }
+        names = dict.fromkeys(self._choice.places, self._names)
+        names |= {format_.folder: names_of(exports, name) for name, format_ in self._choice.series.items()}
+        places = self._choice.places | {f.folder: f.suffix for f in self._choice.series.values()}
+        previous.remove_previous(self.output, places, lambda folder, name: name.casefold() in names.get(folder, ()))
 
     def _label(self, name: str) -> Path:
         return self.output / LABELS / f"{name}{LABEL_SUFFIX}"
-
-    def _is_written(self, format_: FrameFormat, name: str) -> bool:
-        return all((self.output / file).is_file() for file in files_of(format_, name, self.structures))
 
     def _write_run(self, run: Mapping[str, Any], summary: PredictionSummary | None) -> None:
         record = {
@@ -254,24 +256,18 @@ class PredictionWriter:
             "finished": summary is not None,
             "structures": {name: self.structures.value(name) for name in self.structures},
             "frames": None if summary is None else summary.counts,
+            **({"exports": summary.exports} if summary is not None and summary.exports else {}),
         }
         write_text(self.output / "run.json", json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
-    def _write_files(self, result: Result, known: str | None) -> None:
+    def _write_files(self, result: Result, made_from: str, known: bool) -> None:
         """Write a frame's files, the label image last; of a known frame only what is missing."""
         name = result.frame.name
-        for format_ in self._formats:
-            if known is None or not self._is_written(format_, name):
-                format_.write(self.output, result)
-        if known is None:
-            text = {} if self._making is None else {previous.MADE_FROM: previous.made_from(result.frame, self._making)}
+        for format_ in self._choice.missing(self.output, name) if known else self._choice.frames:
+            format_.write(self.output, result)
+        if not known:
+            text = {} if self._making is None else {previous.MADE_FROM: made_from}
             write_png(self._label(name), result.bitmask, text)
-
-
-def _places(structures: StructureSet) -> dict[str, str]:
-    """Every folder that any format writes, relative to the output → suffix."""
-    formats = [*FORMATS.values(), Overlays()]
-    return {LABELS: LABEL_SUFFIX, **{f: form.suffix for form in formats for f in form.folders(structures)}}
 
 
 def _check_name(name: str, used: set[str]) -> None:

@@ -29,7 +29,7 @@ def making(made_by: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(made_by, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def made_from(frame: Frame, making_sha256: str) -> str:
+def made_from(frame: Frame, making_sha256: str | None) -> str:
     """SHA-256 of what the result of ``frame`` is made from; nothing of the file but its pixels and its spacing."""
     digest = hashlib.sha256(
         f"{making_sha256} {frame.pixels.dtype} {frame.pixels.shape} {frame.bits} {frame.about.spacing_mm}".encode()
@@ -103,6 +103,20 @@ def check_output(output: Path, folders: Iterable[str]) -> None:
             raise UsageError("this folder is a link", where=output / name, todo="choose another output folder")
 
 
+def remove_table(path: Path) -> None:
+    """Remove a table of an earlier run.
+
+    Raises
+    ------
+    StorageError
+        when that fails.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError("removing the previous run failed", where=path, todo="check its permissions") from error
+
+
 def remove_previous(output: Path, folders: Mapping[str, str], keep: Callable[[str, str], bool]) -> None:
     """Remove what an earlier run left: only files in the places where we write them.
 
@@ -131,7 +145,8 @@ def remove_previous(output: Path, folders: Mapping[str, str], keep: Callable[[st
             for file in folder.glob(f"*{suffix}"):
                 if not keep(place, file.name.removesuffix(suffix)):
                     file.unlink(missing_ok=True)
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+            for empty in (folder, folder.parent):
+                if empty not in (output, structures) and empty.is_dir() and not any(empty.iterdir()):
+                    empty.rmdir()
     except OSError as error:
         raise StorageError("removing the previous run failed", where=output, todo="check its permissions") from error

@@ -1,22 +1,26 @@
-"""What an output format is: something that writes the result of one frame.
+"""What an output format is: something that writes the result of one frame, or of all frames of a file or series.
 
 Formats live in :data:`ercpseg.export.formats.FORMATS`, one file each. Frames are written in the background, one at a time;
-``labels/<frame>.png`` is written after all formats, so that a label image vouches for everything else of its frame.
+``labels/<frame>.png`` is written after all formats, so that a label image vouches for everything else of its frame. Formats
+of series are made at the end, from label images and overlays.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.frames.frame import Frame
+from ercpseg.storage.images import read_png
 from ercpseg.structures import Bitmask, Mask, StructureSet
 
+LABELS, OVERLAYS = "labels", "overlays"
 Probabilities = NDArray[np.float16]
 
 
@@ -64,3 +68,87 @@ class FrameFormat(Protocol):
 def files_of(format_: FrameFormat, name: str, structures: StructureSet) -> tuple[str, ...]:
     """The paths, relative to the output, of what a format writes for the frame called ``name``."""
     return tuple(f"{folder}/{name}{format_.suffix}" for folder in format_.folders(structures))
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One predicted frame, after its files were written: what a series needs to know of it."""
+
+    name: str
+    index: int | None
+    made_from: str
+
+
+@dataclass
+class FromFile:
+    """The frames of one file that were predicted; ``lost`` are the numbers of those that were refused.
+
+    ``source`` is the path as ``frames.csv`` gives it, ``key`` is equal for files of one series.
+    """
+
+    source: str
+    path: Path | None
+    member: str | None
+    key: str
+    order: tuple[int, ...] = ()
+    frame_time_ms: float | None = None
+    burned_in: bool | None = None
+    shots: list[Shot] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Frames that belong together: those of one file, or of several files of one series, in order.
+
+    What a format is made from are the files on the disk, read one at a time, so that memory does not grow with a cine.
+    """
+
+    name: str
+    files: tuple[FromFile, ...]
+    output: Path
+    structures: StructureSet
+
+    @property
+    def shots(self) -> list[Shot]:
+        """All frames, in order."""
+        return [shot for file in self.files for shot in file.shots]
+
+    def bitmask(self, shot: Shot) -> Bitmask:
+        """(y, x) uint8 at native size, as ``labels/`` has it."""
+        return read_png(self.output / LABELS / f"{shot.name}.png")
+
+    def picture(self, shot: Shot) -> NDArray[np.uint8]:
+        """(y, x, 3) at native size, as ``overlays/`` has it."""
+        return read_png(self.output / OVERLAYS / f"{shot.name}.png")
+
+    @property
+    def made_from(self) -> str:
+        """SHA-256 of everything that the frames were made from."""
+        parts = [f"{shot.name} {shot.index} {shot.made_from}" for shot in self.shots]
+        lost = [f"{file.source} {file.lost}" for file in self.files]
+        return hashlib.sha256("\n".join([*parts, *lost]).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class SeriesFormat(Protocol):
+    """A format that needs several frames at once: ``<folder>/<series><suffix>``, made when all frames are on the disk."""
+
+    says: str
+    suffix: str
+    folder: str
+    per: Literal["file", "series"]
+    needs_pictures: bool
+    """Whether it is made from ``overlays/``."""
+    needs_module: str | None
+    """An importable name of an optional dependency."""
+
+    def write(self, path: Path, series: Series) -> None:
+        """Write the file ``path`` atomically.
+
+        Raises
+        ------
+        InputRefused
+            when this series cannot be written in this format; the others still are.
+        StorageError
+            when the disk is full or fails.
+        """

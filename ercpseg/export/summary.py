@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ class PredictionSummary:
     """Counts of one prediction: used + refused + ignored = found.
 
     ``median_ms`` is over the used frames, None when there is none. ``shift`` tells what the frames have that the model's
-    training frames had not, one sentence each.
+    training frames had not, one sentence each. ``exports`` counts, by format of series, what was written and refused.
     """
 
     output: Path
@@ -24,6 +25,7 @@ class PredictionSummary:
     ignored: int
     median_ms: float | None
     shift: tuple[str, ...] = ()
+    exports: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -48,3 +50,13 @@ def summarise(output: Path, rows: Sequence[Mapping[str, Any]]) -> PredictionSumm
         ignored=status.count("ignored"),
         median_ms=statistics.median(times) if times else None,
     )
+
+
+def count_exports(formats: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """Count the rows of ``exports.csv`` by format.
+
+    >>> count_exports(["gif"], [{"format": "gif", "status": "written"}])
+    {'gif': {'written': 1, 'refused': 0}}
+    """
+    status = Counter((row["format"], row["status"]) for row in rows)
+    return {name: {word: status[name, word] for word in ("written", "refused")} for name in formats}

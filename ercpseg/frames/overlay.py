@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ercpseg.frames.lettering import ink, text_coverage
 from ercpseg.structures import COLOURS, MAX_STRUCTURES, Mask
 
 FILL_ALPHA = 0.1
@@ -208,7 +209,7 @@ def _draw_legend(
     """Write the names into the corner where the fewest outlines are; nothing when they would take a third of a side."""
     height, width = picture.shape[:2]
     font_px = min(32, max(10, round(max(height, width) / 42)))
-    texts = [_text(name, font_px) for name in names]
+    texts = [text_coverage(name, font_px) for name in names]
     line = font_px + max(3, font_px // 3)
     pad = max(3, font_px // 3)
     block_height = line * len(names) + pad
@@ -230,21 +231,4 @@ def _draw_legend(
         strength = 1.0 if bit in drawn else 0.4
         swatch = y + (line - font_px // 2) // 2
         block[swatch : swatch + font_px // 2, pad : pad + font_px] = [round(c * strength) for c in COLOURS[bit]]
-        x = 2 * pad + font_px
-        area = block[y : y + text.shape[0], x : x + text.shape[1]]
-        ink = text[: area.shape[0], : area.shape[1], None] * np.float32(strength / 255)
-        area[:] = np.rint(area * (1 - ink) + np.float32(245) * ink)
-
-
-@lru_cache(maxsize=64)
-def _text(text: str, font_px: int) -> Picture:
-    """Coverage (y, x) uint8 of one line of text in Pillow's built-in font."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(font_px)
-    _, _, right, bottom = font.getbbox(text)
-    image = Image.new("L", (int(right) + 1, int(bottom) + 1))
-    ImageDraw.Draw(image).text((0, 0), text, fill=255, font=font)
-    coverage = np.array(image)
-    coverage.setflags(write=False)  # shared by the cache
-    return coverage
+        ink(block[y:, 2 * pad + font_px :], text, 245, strength)

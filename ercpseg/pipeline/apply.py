@@ -96,7 +96,7 @@ def predict(
             "intended_use": predictor.card.intended_use,
             "shift": watch.record(),
         }
-        summary = writer.finish(run)
+        summary = writer.finish(run, progress)
     if not summary.used:
         raise _nothing_usable(source, writer.reasons)
     return replace(summary, shift=tuple(finding.text for finding in watch.findings()))

@@ -223,10 +223,53 @@ def test_again_into_its_own_output_and_below_its_input(command, model, tmp_path)
         (["--fold", ""], "--fold"),
         (["--fold", "0,"], "--fold"),
         (["--device", "tpu"], "unknown device 'tpu' (at --device)"),
-        (["--format", "nrrd"], "unknown format 'nrrd' (at --format); expected png"),
+        (
+            ["--format", "nrrd"],
+            "unknown format 'nrrd' (at --format); expected png, seg-nrrd, nifti, npz, contact-sheet",
+        ),
+        (["--format", "gif", "--no-overlays"], "gif is made from overlays (at --format)"),
     ],
 )
 def test_options_that_make_no_sense(command, model, tmp_path, words: list[str], text: str) -> None:
     write_png(tmp_path / "f.png", picture())
     assert text in command.fails(2, "predict", tmp_path / "f.png", tmp_path / "out", "--model", model, *words)
     assert not (tmp_path / "out").exists()
+
+
+def test_formats_are_combined_and_what_cannot_be_written_is_refused(command, model, tmp_path) -> None:
+    write_png(tmp_path / "in" / "a.png", picture(0))
+    write_dicom(tmp_path / "in" / "c.dcm", np.stack([picture(i) for i in range(3)]), frames=3)
+    words = ["predict", tmp_path / "in", tmp_path / "out", "--model", model, "--format", "npz,dicom-seg,seg-nrrd"]
+    ended = command(*words)
+    assert ended.code == 3
+    assert "4 used + 0 refused" in ended.out
+    assert "dicom-seg: 1 written, 1 refused (see exports.csv)" in ended.out
+    output = tmp_path / "out"
+    assert {f"{folder}/{name}" for folder, name in ((p.parent.name, p.name) for p in output.glob("*/*"))} >= {
+        "dicom-seg/c.dcm",
+        *(f"probabilities/{name}.npz" for name in ("a", "c_f0000", "c_f0001", "c_f0002")),
+        *(f"seg-nrrd/{name}.seg.nrrd" for name in ("a", "c_f0000", "c_f0001", "c_f0002")),
+    }
+    (refused,) = [row for row in read_table(output / "exports.csv") if row["status"] == "refused"]
+    assert (refused["name"], refused["source"], refused["code"]) == ("a", "a.png", "not-dicom")
+    label = read_png(output / "labels" / "a.png")
+    with np.load(output / "probabilities" / "a.npz") as archive:
+        for bit, name in enumerate(STRUCTURES):
+            probabilities = archive[name].astype(float)
+            sure = np.abs(probabilities - 0.5) > 0.01
+            assert np.array_equal((probabilities > 0.5)[sure], (label >> bit & 1 > 0)[sure])
+    assert json.loads((output / "run.json").read_text())["exports"] == {"dicom-seg": {"written": 1, "refused": 1}}
+    # again: what was refused is refused again, nothing else is done, and another format is added without predicting
+    before = snapshot(output)
+    assert command(*words[:-1], words[-1] + ",gif").code == 3
+    changed = {name for name, seen in snapshot(output).items() if before.get(name) != seen}
+    assert changed == {"gif/a.gif", "gif/c.gif", "exports.csv", "frames.csv", "run.json"} - {
+        name for name in ("frames.csv",) if before[name] == snapshot(output)[name]
+    }
+
+
+def test_the_help_names_every_format(command) -> None:
+    from ercpseg.export.formats import FORMATS
+
+    text = command.succeeds("predict", "--help")
+    assert all(name in text for name in FORMATS)

@@ -1,0 +1,57 @@
+"""The formats of one run, and where they write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ercpseg.errors import UsageError
+from ercpseg.export.formats import ALWAYS, FRAME_FORMATS, SERIES_FORMATS
+from ercpseg.export.png import Overlays
+from ercpseg.export.protocol import LABELS, FrameFormat, files_of
+from ercpseg.structures import StructureSet
+
+LABEL_SUFFIX = ".png"
+
+
+class Choice:
+    """The formats that a run writes: ``frames`` one by one, ``series`` (name → format) at the end.
+
+    Raises
+    ------
+    UsageError
+        when a format is made from overlays, and there are to be none.
+    """
+
+    def __init__(self, formats: Sequence[str], structures: StructureSet, *, overlays: bool):
+        self.structures = structures
+        self.frames: list[FrameFormat] = [f for name, f in FRAME_FORMATS.items() if name in {ALWAYS, *formats}]
+        self.frames += [Overlays()] if overlays else []
+        self.series = {name: f for name, f in SERIES_FORMATS.items() if name in formats}
+        for name, format_ in self.series.items():
+            if format_.needs_pictures and not overlays:
+                raise UsageError(f"{name} is made from overlays", where="--format", todo="leave out --no-overlays")
+
+    @property
+    def wants_probabilities(self) -> bool:
+        """Whether any needs probabilities."""
+        return any(format_.needs_probabilities for format_ in self.frames)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The folders of single frames, relative to the output → suffix."""
+        return _places(self.frames, self.structures)
+
+    @property
+    def all_places(self) -> dict[str, str]:
+        """The folders that any run with these structures may write, relative to the output → suffix."""
+        of_series = {format_.folder: format_.suffix for format_ in SERIES_FORMATS.values()}
+        return {**_places([*FRAME_FORMATS.values(), Overlays()], self.structures), **of_series}
+
+    def missing(self, output: Path, name: str) -> list[FrameFormat]:
+        """The formats whose files of the frame called ``name`` are not all there."""
+        return [f for f in self.frames if not all((output / p).is_file() for p in files_of(f, name, self.structures))]
+
+
+def _places(formats: Sequence[FrameFormat], structures: StructureSet) -> dict[str, str]:
+    return {LABELS: LABEL_SUFFIX, **{f: form.suffix for form in formats for f in form.folders(structures)}}
