@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from ercpseg.decoding.seg_nrrd import read_layers
 from ercpseg.decoding.source import Source
@@ -19,7 +16,7 @@ from ercpseg.decoding.volume import read_volume
 from ercpseg.errors import UsageError
 from ercpseg.export import nifti, nrrd
 from ercpseg.export.codes import CODES, coded
-from ercpseg.export.formats import FORMATS, chosen
+from ercpseg.export.formats import FORMATS, FRAME_FORMATS, SERIES_FORMATS, chosen
 from ercpseg.export.protocol import Result
 from ercpseg.frames.about import About
 from ercpseg.frames.frame import Frame
@@ -43,10 +40,14 @@ def result(
 # -- .seg.nrrd ---------------------------------------------------------------------------------------------------------
 
 
-@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_segments_come_back_through_itk(tmp_path_factory: pytest.TempPathFactory, bitmask: np.ndarray) -> None:
+SHAPES = [(1, 1), (1, 9), (9, 1), (7, 8), (8, 7), (9, 9)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_segments_come_back_through_itk(tmp_path: Path, shape: tuple[int, int]) -> None:
+    bitmask = np.random.default_rng(shape[0]).integers(0, 256, shape).astype(np.uint8)
     structures = StructureSet((*DEFAULT_STRUCTURES, "a", "b", "c", "d"))
-    path = tmp_path_factory.getbasetemp() / "t.seg.nrrd"
+    path = tmp_path / "t.seg.nrrd"
     path.write_bytes(nrrd.encode(result(bitmask, structures)))
     image = sitk.ReadImage(path)
     layers = sitk.GetArrayFromImage(image)  # (slice, y, x, layer)
@@ -109,9 +110,10 @@ def test_an_unknown_spacing_is_called_unknown(tmp_path: Path, name: str) -> None
 # -- NIfTI -------------------------------------------------------------------------------------------------------------
 
 
-@given(arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_a_mask_comes_back_through_itk(tmp_path_factory: pytest.TempPathFactory, mask: np.ndarray) -> None:
-    path = tmp_path_factory.getbasetemp() / "t.nii.gz"
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_mask_comes_back_through_itk(tmp_path: Path, shape: tuple[int, int]) -> None:
+    mask = np.random.default_rng(shape[0]).random(shape) < 0.5
+    path = tmp_path / "t.nii.gz"
     path.write_bytes(nifti.encode(mask, (0.5, 0.25), "x"))
     image = sitk.ReadImage(path)
     assert image.GetSpacing() == (0.25, 0.5, 1.0)
@@ -176,9 +178,9 @@ def test_names_are_chosen_in_the_order_of_the_table_and_png_is_always_there() ->
 
 
 def test_no_two_formats_write_into_one_folder() -> None:
-    folders = [folder for format_ in FORMATS.values() for folder in format_.folders(STRUCTURES)]
-    assert len({folder.split("/")[0] for folder in folders}) == len(FORMATS)
-    assert len(set(folders)) == len(folders)
+    of_frames = [{folder.split("/")[0] for folder in f.folders(STRUCTURES)} for f in FRAME_FORMATS.values()]
+    folders = [name for names in of_frames for name in names] + [f.folder for f in SERIES_FORMATS.values()]
+    assert len(set(folders)) == len(folders) == len(FORMATS)
     assert not {"labels", "overlays"} & set(folders)
 
 
