@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from ercpseg.documents.fingerprint import Fingerprint, StructureFingerprint
 from ercpseg.fingerprint.frame import FrameContent
@@ -13,6 +14,7 @@ FULL_FRAC = 0.9
 WIDE_SPREAD = 0.5
 FEW_FRAMES = 10
 OUTSIDE_FRAC = 0.005
+SAME_FRAC = 0.995
 SAME_MASK_FRAC = 0.5
 FLAG_FRAC = 0.1
 SPACING_RATIO = 1.25
@@ -35,6 +37,7 @@ def find_concerns(fingerprint: Fingerprint, contents: Sequence[FrameContent]) ->
             for name, s in fingerprint.structures.items()
             for text in _about_structure(name, s, fingerprint, contents)
         ),
+        *_about_overlap(fingerprint),
         *_about_polarity(fingerprint),
     )
 
@@ -113,6 +116,12 @@ def _about_structure(
     for flag, what in FLAGS.items():
         if s.flags.get(flag, 0) > FLAG_FRAC * measured:
             yield f"{name}: {s.flags[flag]} of {measured} frames looked at have {what}."
+
+
+def _about_overlap(f: Fingerprint) -> Iterator[str]:
+    for first, second in combinations(sorted(f.overlap), 2):
+        if min(f.overlap[first].get(second, 0.0), f.overlap[second].get(first, 0.0)) > SAME_FRAC:
+            yield f"The masks of {first} and {second} are the same; is one of them a copy of the other?"
 
 
 def _about_polarity(f: Fingerprint) -> Iterator[str]:

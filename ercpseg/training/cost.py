@@ -22,8 +22,12 @@ BYTES_PER_PARAMETER = 12
 """Gradient and two moments, four bytes each, beside the weight itself."""
 BACKWARD_FACTOR = 1.85
 """Memory of a backward pass on a CPU, over what it was kept for: gradients of maps and work space come on top. Measured."""
+OTHER_MEMORY_BYTES = 50e6
+"""Frames that are read and cut, stacks of threads, validation. Measured."""
+READING_S = 0.005
+"""Reading and cutting one sample of a batch, on the thread that competes with the step for the cores. Measured."""
 OTHER_TIME_FACTOR = 1.3
-"""Time of an iteration on a CPU, over that of its step: optimiser, validation, saving, reading of frames. Measured."""
+"""Time of an iteration on a CPU, over that of its step: optimiser, validation, saving. Measured."""
 USUAL = AugmentationValues(
     rotation_deg=15.0,
     scale=(0.7, 1.4),
@@ -68,9 +72,11 @@ def measure_step(
         torch.cuda.reset_peak_memory_stats()
     kept = _Kept()
     times = []
-    with _batches_beside(patch, batch, heads) if device == "cpu" else _nothing():
+    with _Beside(patch, batch, heads) if device == "cpu" else _nothing() as beside:
         for step in range(steps + 1):
             start = time.perf_counter()
+            if beside is not None:
+                beside.take()
             with torch.autograd.graph.saved_tensors_hooks(kept.pack, kept.unpack) if not step else _nothing():
                 value = loss(model(data), target)
             value.backward()
@@ -82,8 +88,9 @@ def measure_step(
         return sorted(times[1:])[steps // 2], torch.cuda.max_memory_allocated() / 1e9
     parameters = sum(p.numel() for p in model.parameters())
     waiting = QUEUED_BATCHES * (data.nbytes + target.nbytes)
-    memory = BACKWARD_FACTOR * kept.bytes + BYTES_PER_PARAMETER * parameters + waiting
-    return OTHER_TIME_FACTOR * sorted(times[1:])[steps // 2], memory / 1e9
+    memory = BACKWARD_FACTOR * kept.bytes + BYTES_PER_PARAMETER * parameters + waiting + OTHER_MEMORY_BYTES
+    seconds = OTHER_TIME_FACTOR * sorted(times[1:])[steps // 2] + READING_S * batch
+    return seconds, memory / 1e9
 
 
 def measure_forward(network: NetworkValues, tile: Size, heads: int, *, device: str = "cpu", passes: int = 5) -> float:
@@ -126,30 +133,38 @@ class _Kept:
         return sum(self._storages.values())
 
 
-@contextmanager
-def _batches_beside(patch: Size, batch: int, heads: int) -> Iterator[None]:
-    """Prepare random batches on a thread, one per step at most, while the block runs."""
-    from ercpseg.augmentation.build import training_transforms
+class _Beside:
+    """Prepares random batches on a thread, as many as there are steps, while the block runs."""
 
-    transforms = training_transforms(USUAL, {f"head{i}": 1 << min(i, 6) for i in range(heads)}, patch)
-    size = (1, round(1.25 * patch[0]), round(1.25 * patch[1]))
-    sample: dict[str, Any] = {"image": torch.zeros(size), "segmentation": torch.ones(size, dtype=torch.int16)}
-    stop = threading.Event()
+    def __init__(self, patch: Size, batch: int, heads: int):
+        from ercpseg.augmentation.build import training_transforms
 
-    def work() -> None:
-        while not stop.is_set():
-            start = time.perf_counter()
-            for _ in range(batch):
-                transforms(**{key: value.clone() for key, value in sample.items()})
-            stop.wait(4 * (time.perf_counter() - start))  # in training the queue is full most of the time
+        transforms = training_transforms(USUAL, {f"head{i}": 1 << min(i, 6) for i in range(heads)}, patch)
+        size = (1, round(1.25 * patch[0]), round(1.25 * patch[1]))
+        sample: dict[str, Any] = {"image": torch.zeros(size), "segmentation": torch.ones(size, dtype=torch.int16)}
+        self._wanted, self._ready, self._stop = threading.Semaphore(1), threading.Semaphore(0), threading.Event()
 
-    thread = threading.Thread(target=work, name="ercpseg-measure", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+        def work() -> None:
+            while self._wanted.acquire() and not self._stop.is_set():
+                for _ in range(batch):
+                    transforms(**{key: value.clone() for key, value in sample.items()})
+                self._ready.release()
+
+        self._thread = threading.Thread(target=work, name="ercpseg-measure", daemon=True)
+
+    def take(self) -> None:
+        """Wait for a batch, and have the next one prepared."""
+        self._ready.acquire()
+        self._wanted.release()
+
+    def __enter__(self) -> _Beside:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._wanted.release()
+        self._thread.join()
 
 
 @contextmanager

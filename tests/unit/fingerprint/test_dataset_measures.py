@@ -186,6 +186,15 @@ def test_masks_that_are_copies(tmp_path: Path) -> None:
     assert not has(warned(tmp_path / "empty", [0 * Y, 0 * Y, disc, other]), "to the last pixel")
 
 
+def test_two_structures_with_the_same_masks(tmp_path: Path) -> None:
+    discs = [np.hypot(Y - 40, X - 30 - 5 * i) < 12 for i in range(3)]
+    assert has(
+        warned(tmp_path / "both", [(DUCT | STONE) * d for d in discs]), "The masks of cbd and stone are the same"
+    )
+    inside = [DUCT * d + STONE * (np.hypot(Y - 40, X - 30 - 5 * i) < 6) for i, d in enumerate(discs)]
+    assert not has(warned(tmp_path / "inside", inside), "are the same")
+
+
 def test_everything_annotated(tmp_path: Path) -> None:
     assert has(warned(tmp_path, [np.full(Y.shape, DUCT), np.full(Y.shape, STONE)]), "hardly any background")
 
