@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ercpseg.documents.dataset import Dataset, FrameRecord
-from ercpseg.documents.fingerprint import Fingerprint
+from ercpseg.documents.fingerprint import Fingerprint, Percentiles
 from ercpseg.documents.plan import Plan
 from ercpseg.fingerprint.collect import fingerprint_dataset
 from ercpseg.networks import divisor
@@ -118,6 +118,40 @@ def test_renaming_structures_changes_no_number(f: Fingerprint, budget: Budget) -
         }
     )
     assert without_names(plan_for(f, budget), names) == without_names(plan_for(renamed, budget), {})
+
+
+def times(p: Percentiles | None, factor: float) -> Percentiles | None:
+    if p is None:
+        return None
+    return p.model_copy(update={k: factor * getattr(p, k) for k in ("p05", "p10", "p50", "p90", "p95")})
+
+
+def doubled(f: Fingerprint) -> Fingerprint:
+    """The same data with every pixel split into four."""
+    shapes = {" x ".join(str(2 * int(n)) for n in shape.split(" x ")): count for shape, count in f.shapes.items()}
+    structures = {
+        name: s.model_copy(
+            update={
+                "width_px": times(s.width_px, 2),
+                "length_px": times(s.length_px, 2),
+                "component_area_px": times(s.component_area_px, 4),
+                "gap99_px": s.gap99_px and 2 * s.gap99_px,
+            }
+        )
+        for name, s in f.structures.items()
+    }
+    side = 2 * f.reference_long_side_px
+    return f.model_copy(update={"shapes": shapes, "structures": structures, "reference_long_side_px": side})
+
+
+@settings(max_examples=40, deadline=None)
+@given(fingerprints(("endoscope", "guidewire", "cbd", "stone")), budgets)
+def test_pixels_half_as_large_change_no_length_at_working_size(f: Fingerprint, budget: Budget) -> None:
+    # Where frames are shrunk anyway, twice as many pixels are shrunk twice as much, and every kernel, gap, window and
+    # component size in working pixels stays. (Where they are not, the working size itself is what changes.)
+    once, twice = plan_for(f, budget).values, plan_for(doubled(f), budget).values
+    assume(once.preparation.working_long_side_px < f.reference_long_side_px)
+    assert once.model_dump() == twice.model_dump()
 
 
 def write_frame(folder: Path, number: int, shapes: list[tuple[int, int, int, int]]) -> FrameRecord:
