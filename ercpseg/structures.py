@@ -44,14 +44,25 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 class StructureSet:
     """An ordered set of up to eight structure names; the position is the bit.
 
+    A part of a set keeps its bits: ``of`` names the whole, and the position in it is the bit.
+
     >>> s = StructureSet(("endoscope", "guidewire"))
     >>> s.value("guidewire"), s.parents
     (2, {'instrument': ('endoscope', 'guidewire')})
+    >>> StructureSet(("guidewire",), of=("endoscope", "guidewire")).value("guidewire")
+    2
     """
 
     names: tuple[str, ...]
+    of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.of == self.names:
+            object.__setattr__(self, "of", ())
+        if self.of and list(self.names) != [name for name in StructureSet(self.of) if name in self.names]:
+            raise UsageError(
+                f"{', '.join(self.names)} are no part of {', '.join(self.of)}", expected="some of these in this order"
+            )
         if not 1 <= len(self.names) <= MAX_STRUCTURES:
             raise UsageError(f"{len(self.names)} structures", expected=f"1 to {MAX_STRUCTURES}")
         if len(set(self.names)) != len(self.names):
@@ -82,7 +93,7 @@ class StructureSet:
 
     def value(self, name: str) -> int:
         """The bit of ``name`` as a number: 1, 2, 4, …"""
-        return 1 << self.names.index(name)
+        return 1 << (self.of or self.names).index(name)
 
     @property
     def parents(self) -> dict[str, tuple[str, ...]]:

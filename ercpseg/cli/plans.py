@@ -93,7 +93,8 @@ def _list() -> int:
     from ercpseg.planner.recipes import load_recipe
     from ercpseg.storage.resources import resource_names
 
-    table(["recipe", "title"], [[n, load_recipe(n).title] for n in resource_names("plans")])
+    recipes = [load_recipe(name) for name in resource_names("plans")]
+    table(["recipe", "title", "variants"], [[r.name, r.title, str(len(r.variants) or "")] for r in recipes])
     say("more on one: ercpseg plans show RECIPE; on a plan that was made: ercpseg plans explain DATASET")
     return errors.EXIT_DONE
 
@@ -105,8 +106,16 @@ def _show(name: str) -> int:
     say(f"{recipe.name}: {recipe.title}")
     for key, value in recipe.set.items():
         say(f"  {key} = {value}")
-    for text in (*recipe.cites, *recipe.deviations, *recipe.unknown):
-        say(f"  {text}")
+    for title, texts in (("cites", recipe.cites), ("deviates", recipe.deviations), ("unknown", recipe.unknown)):
+        for text in texts:
+            say(f"  {title}: {text}")
+    for claim in recipe.claims:
+        of = f", {recipe.name}:{claim.variant}" if claim.variant else ""
+        say(f"  claimed: {claim.metric}: {claim.value} ({claim.dataset}{of})")
+    for variant, values in recipe.variants.items():
+        say(
+            f"  variant {recipe.name}:{variant}: {', '.join(f'{k} = {v}' for k, v in values.items()) or 'nothing else'}"
+        )
     return errors.EXIT_DONE
 
 
@@ -116,7 +125,8 @@ def _check(file: str) -> int:
     from ercpseg.structures import DEFAULT_STRUCTURES
 
     recipe = load_recipe(file)
-    for key, value in recipe.pins.items():
+    every = [recipe.pins, *(recipe.variant(name).pins for name in recipe.variants)]
+    for key, value in (pin for pins in every for pin in pins.items()):
         # What depends on a dataset's structures is checked when one is planned.
         if key == base_key(key) and not isinstance(value, dict) and not key.startswith("heads."):
             check_value(key, value, DEFAULT_STRUCTURES, by_user=False, where=Path(file))

@@ -9,6 +9,7 @@ in a sample of at most 128 frames (that show it), the same for the same names; `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from pydantic import Field
@@ -171,3 +172,18 @@ class Fingerprint(Document):
         description="hash over the version of the measures and what the import report says; another one: measure again",
     )
     warnings: tuple[str, ...] = ()
+
+    def of_structures(self, names: Iterable[str]) -> Fingerprint:
+        """The same data as if only these structures were annotated; its hash is another."""
+        kept = [name for name in self.structures if name in set(names)]
+        if len(kept) == len(self.structures):
+            return self
+        return self.model_copy(
+            update={
+                "structures": {name: self.structures[name] for name in kept},
+                "overlap": {a: {b: self.overlap[a][b] for b in kept if b != a} for a in kept if a in self.overlap},
+                "ranges": {
+                    key: span for key, span in self.ranges.items() if "." not in key or key.split(".")[0] in kept
+                },
+            }
+        )

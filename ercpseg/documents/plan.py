@@ -132,7 +132,7 @@ class Plan(Document):
     @property
     def structure_set(self) -> StructureSet:
         """The structures with their bits."""
-        return StructureSet(self.values.heads.structures)
+        return StructureSet(self.values.heads.structures, self.values.heads.of)
 
     @property
     def heads(self) -> dict[str, int]:

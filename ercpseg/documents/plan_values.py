@@ -69,6 +69,9 @@ class HeadValues(Part):
 
     structures: tuple[str, ...]
     parents: tuple[str, ...]
+    of: tuple[str, ...] = Field(
+        (), description="all structures of the dataset, whose positions are the bits; empty: `structures` are all"
+    )
 
 
 class LossTerm(Part):
@@ -140,7 +143,7 @@ class OptimiserValues(Part):
     learning_rate: float
     momentum: float
     weight_decay: float
-    schedule: Literal["poly", "cosine"]
+    schedule: Literal["poly", "cosine", "constant"]
     warmup_frac: float
 
 

@@ -112,6 +112,8 @@ def data_identifier(plan: Plan) -> str:
     values = plan.values
     prepared = values.preparation.model_dump_json(exclude_defaults=True)
     key = prepared + ",".join(sorted(values.loss.max_pooled)) + plan.frames_sha256
+    if values.heads.of:  # the store tells which frames show what is learnt
+        key += ",".join(values.heads.structures)
     return f"{PLANS_NAME}_{CONFIGURATION}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
 
 

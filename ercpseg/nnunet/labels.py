@@ -20,7 +20,7 @@ def region_labels(structures: StructureSet) -> dict[str, Any]:
     >>> region_labels(StructureSet(("endoscope", "guidewire")))
     {'background': 0, 'endoscope': [1, 3], 'guidewire': [2, 3]}
     """
-    values = range(1, 2 ** len(structures))
+    values = range(1, 2 ** len(structures.of or structures.names))
     regions = {name: [v for v in values if v & structures.value(name)] for name in structures}
     # One structure alone is no region to nnU-Net: a list of one value counts as a plain label.
     return {"background": 0, **{name: v if len(v) > 1 else v[0] for name, v in regions.items()}}
@@ -63,6 +63,13 @@ class ErcpPlans(PlansManager):
     def get_configuration(self, configuration_name: str) -> ErcpConfiguration:
         """A fresh configuration at each call; upstream hands out one shared mutable object."""
         return ErcpConfiguration(self._internal_resolve_configuration_inheritance(configuration_name))
+
+    def get_label_manager(self, dataset_json: dict[str, Any], **kwargs: Any) -> LabelManager:
+        """The label manager of the structures that the plan learns, which may be fewer than the dataset has."""
+        structures = self.plan.structure_set
+        order = [structures.value(name) for name in structures]
+        known = {"labels": region_labels(structures), "regions_class_order": order} if structures.of else {}
+        return super().get_label_manager({**dataset_json, **known}, **kwargs)
 
     @property
     def plan(self) -> Plan:

@@ -47,9 +47,11 @@ def _groups(network: torch.nn.Module, rates: Mapping[str, float]) -> list[dict[s
 
 
 def learning_rate(values: OptimiserValues, done: float) -> float:
-    """The rate after the share ``done`` (0 to 1) of training: linear warm-up, then polynomial (0.9) or cosine decay."""
+    """The rate after the share ``done`` (0 to 1) of training: linear warm-up, then polynomial, cosine or no decay."""
     if done < values.warmup_frac:
         return values.learning_rate * max(done / values.warmup_frac, 0.01)
+    if values.schedule == "constant":
+        return values.learning_rate
     rest = (done - values.warmup_frac) / (1 - values.warmup_frac)
     shape = (1 - rest) ** 0.9 if values.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * rest))
     return values.learning_rate * max(shape, 1e-4)

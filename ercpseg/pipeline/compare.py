@@ -110,9 +110,9 @@ def _check(options: CompareOptions) -> None:
 
 
 def _recipes(asked: Sequence[str]) -> list[tuple[str, Recipe]]:
-    from ercpseg.planner.recipes import load_recipe
+    from ercpseg.planner.recipes import expand, load_recipe
 
-    found = [(given, load_recipe(given)) for given in asked]
+    found = [(given, load_recipe(given)) for given in expand(asked)]
     names = [recipe.name for _, recipe in found]
     if len(names) < 2 or len(set(names)) != len(names):
         what = ", ".join(names) or "no recipe"
@@ -121,10 +121,12 @@ def _recipes(asked: Sequence[str]) -> list[tuple[str, Recipe]]:
 
 
 def _planned(dataset: str | Path, space: Workspace, options: CompareOptions, progress: Progress) -> Planned:
+    from ercpseg.planner.recipes import expand
+
     name = known_name(dataset, space)
     folder = space.dataset_folder(name) if name in space.names() else None
     if folder is None or not (folder / "plan.json").exists() or not (folder / REQUEST).exists():
-        recipe = options.recipes[0] if options.recipes else "auto"
+        recipe = expand(options.recipes[:1])[0] if options.recipes else "auto"
         progress.say(f"{name} is not planned yet; its folds are made by recipe {recipe}")
         first = PlanOptions(
             recipe=recipe,

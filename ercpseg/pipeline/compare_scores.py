@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ercpseg.documents.comparison import Candidate, Comparison, Paired, Verdict
 from ercpseg.documents.scores import FrameScore
@@ -60,7 +64,7 @@ def judge(  # noqa: PLR0913  # all needed
     traits = traits_of(fingerprint, min(1.0, COMMON_SIDE_PX / fingerprint.reference_long_side_px))
     families = {name: family(name, traits[name]) for name in dataset.structures}
     summed = {
-        recipe: {name: sums(rows[name], patients, METRIC_OF[families[name]]) for name in dataset.structures}
+        recipe: {name: sums(scored, patients, METRIC_OF[families[name]]) for name, scored in rows.items()}
         for recipe, rows in scores.items()
     }
     rows, winners = compare_sums(summed, families, len(patients))
@@ -92,13 +96,17 @@ def _scores(  # all needed
     patient_of: Mapping[str, str],
     progress: Progress,
 ) -> Scores:
-    """Scores of one candidate's held-out predictions at native size; also kept beside each run's validation."""
+    """Scores of one candidate's held-out predictions at native size; also kept beside each run's validation.
+
+    Only of the structures that it learns: a recipe may leave some out.
+    """
     from ercpseg.evaluation.frame import score_frame
     from ercpseg.evaluation.run import COLUMNS
     from ercpseg.storage.images import read_png
     from ercpseg.training.run import run_folder
 
-    dataset, structures = planned.dataset, planned.dataset.structure_set
+    dataset = planned.dataset
+    structures = next(t for t in trials if t.recipe.name == candidate.recipe).plan.structure_set
     references = space.raw_folder(dataset.name) / "labelsTr"
     found: Scores = {name: [] for name in structures}
     mine = [trial.trained.space for trial in trials if trial.recipe.name == candidate.recipe]
@@ -142,9 +150,8 @@ def compare_sums(
     for scope, name, members, metric in scopes:
         differences: dict[str, Difference] = {}
         for recipe in summed:
-            basis, other = ({n: summed[r][n] for n in members} for r in (first, recipe))
-            differences[recipe] = found = paired_difference(basis, other, draws)
-            counts = [summed[recipe][n] for n in members]
+            counts = [summed[recipe][n] for n in members if n in summed[recipe]]
+            differences[recipe] = found = _difference(summed[first], summed[recipe], members, draws)
             rows.append(
                 Paired.model_validate(
                     {
@@ -153,14 +160,26 @@ def compare_sums(
                         "name": name,
                         "metric": metric,
                         **{key: _rounded(getattr(found, key)) for key in ("value", "difference", "low", "high")},
-                        "frames": max(c.frames for c in counts),
-                        "patients": max(c.patients for c in counts),
+                        "frames": max((c.frames for c in counts), default=0),
+                        "patients": max((c.patients for c in counts), default=0),
                     }
                 )
             )
         if scope != "structure":
             winners[name] = _verdict(differences, first)
     return rows, winners
+
+
+def _difference(
+    first: Mapping[str, Sums], other: Mapping[str, Sums], members: Sequence[str], draws: NDArray[np.int64] | None
+) -> Difference:
+    """Nothing where a recipe leaves out a structure that is asked for: a mean over fewer is another figure."""
+    if any(n not in other for n in members):
+        return Difference(None, None, None, None)
+    mine = {n: other[n] for n in members}
+    if all(n in first for n in members):
+        return paired_difference({n: first[n] for n in members}, mine, draws)
+    return replace(paired_difference(mine, mine, draws), difference=None, low=None, high=None)
 
 
 def _verdict(differences: Mapping[str, Difference], first: str) -> Verdict:

@@ -181,9 +181,9 @@ def decide(
         latency_ms=options.latency_budget_ms,
     )
     made = make_plan(fingerprint, recipe, budget, measure, dict(options.overrides), forward=forward)
-    if made.values.heads.structures != dataset.structures:
+    if (made.values.heads.of or made.values.heads.structures) != dataset.structures:
         raise UsageError(
-            f"heads.structures are {', '.join(made.values.heads.structures)}",
+            f"the structures are {', '.join(made.values.heads.of or made.values.heads.structures)}",
             where="--set or recipe",
             expected=f"{', '.join(dataset.structures)}: all structures of the dataset in the order of their bits",
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_origin
 
 from ercpseg.documents.base import Part
 from ercpseg.documents.plan import PlanValues
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.networks import NETWORKS
 from ercpseg.networks.options import check_network, spec
+from ercpseg.planner.frequencies import without_auto
 from ercpseg.planner.rules import KEYS
 from ercpseg.structures import StructureSet
 
@@ -47,6 +48,8 @@ def base_key(key: str) -> str:
 def apply_pins(key: str, value: Any, pins: Mapping[str, Any]) -> tuple[Any, list[str]]:
     """The value of decision ``key`` under ``pins``, and the pins that took part.
 
+    Where the decision has one value per structure, a pin that is no mapping counts for all of them.
+
     Raises
     ------
     UsageError
@@ -54,7 +57,8 @@ def apply_pins(key: str, value: Any, pins: Mapping[str, Any]) -> tuple[Any, list
     """
     used = [pin for pin in pins if base_key(pin) == key]
     if key in used:
-        value = pins[key]
+        same_for_all = isinstance(value, Mapping) and not isinstance(pins[key], Mapping)
+        value = {entry: copy.deepcopy(pins[key]) for entry in value} if same_for_all else pins[key]
     for pin in used:
         entry = pin[len(key) + 1 :]
         if not entry:
@@ -82,6 +86,10 @@ def check_value(key: str, value: Any, structures: tuple[str, ...], *, by_user: b
     model = PlanValues.model_fields[section].annotation
     info = cast("type[Part]", model).model_fields[name]
     kind = UsageError if by_user else DocumentError
+    if get_origin(info.annotation) is dict and not isinstance(value, Mapping):
+        value = {"all": value}
+    if key == "loss.terms":
+        value = without_auto(value)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, Annotated[info.annotation, "pin", *info.metadata]))
         adapter.validate_python(value)
@@ -91,8 +99,12 @@ def check_value(key: str, value: Any, structures: tuple[str, ...], *, by_user: b
         raise kind(f"no network is called {str(value)[:64]!r}", where=where, expected=" or ".join(NETWORKS))
     if key in ("patch.size_px", "patch.tile_px") and min(value) < 1:
         raise kind(f"{list(value)} cannot be {key}", where=where, expected="sides of at least 1 px")
-    if key == "heads.structures" and tuple(value) != structures:
-        raise kind("structures are the dataset's and stand for bits", where=where, expected=", ".join(structures))
+    ordered = StructureSet.ordered(structures).names
+    if key == "heads.structures" and (not value or tuple(value) != tuple(n for n in ordered if n in value)):
+        expected = f"some of {', '.join(ordered)}, each once and in this order"
+        raise kind(f"{str(list(value))[:100]} are no structures of this dataset", where=where, expected=expected)
+    if key == "heads.of" and tuple(value) != ordered:
+        raise kind("the dataset's structures stand for bits", where=where, expected=", ".join(ordered))
     if key == "heads.parents" and not set(value) <= set(StructureSet(structures).parents):
         parents = ", ".join(StructureSet(structures).parents) or "none"
         raise kind(f"{str(value)[:64]} are no parents of this dataset", where=where, expected=parents)

@@ -12,6 +12,7 @@ from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget, Measure, MeasureForward, Meter
 from ercpseg.planner.checks import Case
 from ercpseg.planner.contradictions import contradictions
+from ercpseg.planner.frequencies import with_frequencies
 from ercpseg.planner.pins import apply_pins, check_options, check_pins, check_value
 from ercpseg.planner.rule import Choice, Context, RuleText
 from ercpseg.planner.rules import KEYS, RULES
@@ -61,14 +62,19 @@ def make_plan(
 
     def check(key: str, value: Any, used: list[str]) -> None:
         by_user = any(pin in user for pin in used)
-        check_value(key, value, tuple(fingerprint.structures), by_user=by_user, where=source(used))
+        among = names if key in ("heads.structures", "heads.of") else tuple(learnt.structures)
+        check_value(key, value, among, by_user=by_user, where=source(used))
 
-    for key in pins.keys() & set(KEYS):
+    names = tuple(fingerprint.structures)
+    if "heads.structures" in pins:
+        check("heads.structures", pins["heads.structures"], ["heads.structures"])
+    learnt = fingerprint.of_structures(pins.get("heads.structures", names))
+    for key in pins.keys() & set(KEYS) - {"heads.structures"}:
         check(key, pins[key], [key])
     decided: dict[str, Any] = {}
     decisions: list[Decision] = []
     warnings = list(fingerprint.warnings)
-    context = Context(fingerprint, budget, Meter(measure, forward), pins, decided)
+    context = Context(learnt, budget, Meter(measure, forward), pins, decided, names)
     for rule in RULES:
         advice = rule.decide(context)
         warnings += advice.warnings
@@ -77,6 +83,10 @@ def make_plan(
             value, used = apply_pins(key, choice.value, pins)
             if used and key not in used:
                 check(key, value, used)
+            if used and key == "loss.terms":
+                value = with_frequencies(
+                    value, context.traits, (*decided["heads.structures"], *decided["heads.parents"])
+                )
             if used and key == "network.options":
                 by_user = any(pin in user for pin in used)
                 check_options(decided["network.name"], value, by_user=by_user, where=source(used))
@@ -86,7 +96,7 @@ def make_plan(
     plan = _document(fingerprint, recipe, decisions, warnings)
     _check(plan, user)
     pinned = {decision.key for decision in decisions if decision.by != "rule"}
-    against = contradictions(Case(plan.values, fingerprint, budget), pinned)
+    against = contradictions(Case(plan.values, learnt, budget), pinned)
     return _document(fingerprint, recipe, decisions, [*warnings, *against]) if against else plan
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from ercpseg.documents.recipe import Recipe
-from ercpseg.errors import DocumentError
+from ercpseg.documents.recipe import Recipe, merged
+from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.pins import check_pins
 from ercpseg.storage import documents
 from ercpseg.storage.resources import find_resource
 
+EVERY = "*"
 MAX_DEPTH = 2
 """A recipe may extend one that extends another; deeper chains nobody can read."""
 
@@ -17,17 +19,18 @@ MAX_DEPTH = 2
 def load_recipe(name_or_file: str | Path) -> Recipe:
     """The recipe called so in ``plans/``, or in this file, with the values of those that it extends.
 
-    A child's ``set`` wins over its parent's, and ``auto`` takes a parent's pin back. Citations, deviations and unknowns
-    add up; claims are the child's own.
+    ``name:variant`` is a recipe with the values of one of its variants. A child's ``set`` wins over its parent's, and ``auto``
+    takes a parent's pin back. Citations, deviations and unknowns add up; claims and variants are the child's own.
 
     Raises
     ------
     UsageError
         when there is no such recipe, a key is unknown, or text stands where a number belongs.
     DocumentError
-        when a file is no recipe, or recipes extend each other in a circle or too deeply.
+        when a file is no recipe, there is no such variant, or recipes extend each other in a circle or too deeply.
     """
-    path = find_resource("plans", str(name_or_file))
+    name, variant = split_variant(str(name_or_file))
+    path = find_resource("plans", name)
     chain = [_load(path)]
     paths = [path.resolve()]
     while (parent := chain[-1].extends) is not None:
@@ -44,15 +47,47 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
             )
         chain.append(_load(path))
         paths.append(path.resolve())
-    merged = chain[-1]
+    whole = chain[-1]
     for child in reversed(chain[:-1]):
-        merged = _extend(merged, child)
-    return merged
+        whole = _extend(whole, child)
+    return whole if variant is None else whole.variant(variant)
+
+
+def split_variant(text: str) -> tuple[str, str | None]:
+    """Recipe and variant of ``recipe:variant``; a recipe alone has none.
+
+    >>> split_variant("fra-net:ghm-c"), split_variant("mine.yaml")
+    (('fra-net', 'ghm-c'), ('mine.yaml', None))
+    """
+    name, colon, variant = text.rpartition(":")
+    return (name, variant) if colon and name else (text, None)
+
+
+def expand(names: Iterable[str]) -> list[str]:
+    """Every ``recipe:*`` as all variants of that recipe, in their order.
+
+    Raises
+    ------
+    UsageError
+        as :func:`load_recipe`, or when a recipe has no variants.
+    """
+    result: list[str] = []
+    for name in names:
+        base, variant = split_variant(name)
+        if variant != EVERY:
+            result.append(name)
+            continue
+        variants = load_recipe(base).variants
+        if not variants:
+            raise UsageError(f"recipe {base[:64]} has no variants", where=name[:80], todo="leave :* out")
+        result += [f"{base}:{one}" for one in variants]
+    return result
 
 
 def _load(path: Path) -> Recipe:
     recipe = documents.load(path, Recipe)
-    check_pins(recipe.pins, where=path)
+    for pins in (recipe.set, *recipe.variants.values()):
+        check_pins({key: value for key, value in pins.items() if value != "auto"}, where=path)
     return recipe
 
 
@@ -64,11 +99,9 @@ def _find_parent(name: str, child: Path) -> Path:
 
 
 def _extend(parent: Recipe, child: Recipe) -> Recipe:
-    # A child's value for a whole decision replaces what its parent says on single entries.
-    kept = {key: value for key, value in parent.set.items() if key.rsplit(".", 1)[0] not in child.set}
     return child.model_copy(
         update={
-            "set": kept | child.set,
+            "set": merged(parent.set, child.set),
             "cites": tuple(dict.fromkeys((*parent.cites, *child.cites))),
             "deviations": (*parent.deviations, *child.deviations),
             "unknown": (*parent.unknown, *child.unknown),

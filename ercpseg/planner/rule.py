@@ -31,6 +31,8 @@ class Context:
     meter: Meter
     pins: Mapping[str, Any]
     decided: Mapping[str, Any]
+    dataset_structures: tuple[str, ...] = ()
+    """All of the dataset, where a person left only some to be learnt; the fingerprint then tells of these alone."""
 
     def __getitem__(self, key: str) -> Any:
         """An earlier decision's value."""

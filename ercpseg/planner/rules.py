@@ -25,7 +25,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("preparation.erode_px", "preparation.equalise", "preparation.sharpen"), rules_frame.enhancement),
     Rule(("network.name",), rules_frame.network_name),
     Rule(("preparation.working_long_side_px",), rules_size.working_size),
-    Rule(("heads.structures", "heads.parents"), rules_network.heads),
+    Rule(("heads.structures", "heads.parents", "heads.of"), rules_network.heads),
     Rule(("preparation.thin",), rules_masks.resampling),
     Rule(("preparation.dilate_px",), rules_masks.dilation),
     Rule(("network.options",), rules_network.options),

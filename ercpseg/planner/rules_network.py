@@ -36,8 +36,8 @@ WINDOWED = ("light", "light-full", "realtime")
 def heads(context: Context) -> Advice:
     """R13: heads and parents.
 
-    Decides: one sigmoid output per structure, and the parents (unions) that are learnt beside them.
-    From: the structures; the largest overlap of two of them.
+    Decides: one sigmoid output per structure, and the parents (unions) that are learnt beside them; the bits of both.
+    From: the structures, or those that a person left (``heads.structures``); the largest overlap of two of them.
     Because: structures overlap in projection, which exclusive classes (softmax) cannot express; a union is easier to
     see than its parts (a wire always comes from an endoscope, a stone lies in a duct) and guides them.
     Source: LIP6 internship offer 2023; BraTS regions; nnU-Net issue 2417 [E2/J]
@@ -49,9 +49,13 @@ def heads(context: Context) -> Advice:
     share, a, b = max(pairs, default=(0.0, "", ""))
     overlap = f"{percent(share, 1)} of {a} is also {b}" if share > 0 else "no two structures overlap here, but they may"
     inputs = {"largest_overlap": share}
+    whole = StructureSet.ordered(context.dataset_structures or names).names
+    rest = [name for name in whole if name not in names]
+    kept = f"{', '.join(rest)} are not learnt; the bits stay those of the dataset." if rest else "All are learnt."
     return Advice(
         {
             "heads.structures": Choice(names, f"One sigmoid each: {overlap}.", inputs),
+            "heads.of": Choice(whole if rest else (), kept, {"dataset": list(whole)}),
             "heads.parents": Choice(
                 parents,
                 "All members are present in the dataset." if parents else "No parent has all its members here.",

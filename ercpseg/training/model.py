@@ -96,7 +96,7 @@ def _fold(workspace: Workspace, plan: Plan, fold: str) -> tuple[FoldWeights, byt
 def _card(dataset: Dataset, plan: Plan, fingerprint: Fingerprint, folds: tuple[FoldWeights, ...]) -> ModelCard:
     return ModelCard.new(
         name=dataset.name,
-        structures=dataset.structures,
+        structures=plan.values.heads.structures,
         ercpseg_version=__version__,
         plan_sha256=plan.sha256,
         frames=fingerprint.frames,
@@ -105,5 +105,5 @@ def _card(dataset: Dataset, plan: Plan, fingerprint: Fingerprint, folds: tuple[F
         training_data=f"dataset {dataset.name}, {fingerprint.frames} frames, grouped by {fingerprint.grouped_by}",
         limits=tuple(fingerprint.warnings),
         reference_long_side_px=fingerprint.reference_long_side_px,
-        ranges=fingerprint.ranges,
+        ranges=fingerprint.of_structures(plan.values.heads.structures).ranges,
     )

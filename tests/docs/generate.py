@@ -1,4 +1,4 @@
-"""The reference pages that are generated: rules, documents and command line.
+"""The reference pages that are generated: rules, documents, command line, and the table of recipes.
 
 Run ``python -m tests.docs.generate`` (or ``make docs-reference``) after a change of a rule, a document or a command.
 """
@@ -18,6 +18,7 @@ from ercpseg import errors
 from ercpseg.cli.app import HELP, app
 from ercpseg.planner.explain import rules_markdown
 from tests.docs.markdown import prose, table
+from tests.docs.recipes import README, recipes_page
 from tests.docs.schemas import schemas_markdown
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -145,6 +146,8 @@ def main() -> None:
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
         typer.echo(f"wrote {FOLDER / name}")
+    README.write_text(recipes_page(), encoding="utf-8")
+    typer.echo(f"wrote {README}")
 
 
 if __name__ == "__main__":

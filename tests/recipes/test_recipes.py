@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ercpseg.documents.fingerprint import Fingerprint
+from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget
 from ercpseg.planner.plan import make_plan
-from ercpseg.planner.recipes import load_recipe
+from ercpseg.planner.recipes import expand, load_recipe
+from ercpseg.storage import documents
 from ercpseg.storage.resources import resource_folder, resource_names
+from tests.docs.recipes import README, recipes_page
 from tests.golden.planner.generate import chest_like, ercp_like, martin_like, steady
 
 NAMES = resource_names("plans")
@@ -24,24 +29,57 @@ def test_it_loads_and_is_named_like_its_file(name: str) -> None:
     assert recipe.title
 
 
+def whole(value: object, key: str, planned: object) -> object:
+    """A pinned value as the plan holds it: one for all structures is one for each, and shares are counted."""
+    if isinstance(planned, dict) and not isinstance(value, dict):
+        return dict.fromkeys(planned, value)
+    return planned if key == "loss.terms" else value
+
+
 @pytest.mark.parametrize("make", [martin_like, ercp_like, chest_like])
 @pytest.mark.parametrize("name", NAMES)
-def test_it_plans(name: str, make: object) -> None:
-    recipe = load_recipe(name)
-    if any(key.count(".") > 1 or isinstance(value, dict) for key, value in recipe.pins.items()) and make is chest_like:
-        pytest.skip("pins values of single structures that this dataset lacks")
-    assert callable(make)
+def test_it_plans(name: str, make: Callable[[], Fingerprint]) -> None:
+    recipe, data = load_recipe(name), make()
+    wanted = recipe.pins.get("heads.structures", list(data.structures))
+    if not set(wanted) <= set(data.structures):
+        with pytest.raises(DocumentError, match="are no structures of this dataset"):
+            make_plan(data, recipe, Budget("cuda", 8.0), steady)
+        return
     for budget in (Budget("cpu", 8.0, 600.0, 2), Budget("cuda", 8.0)):
-        plan = make_plan(make(), recipe, budget, steady)
+        plan = make_plan(data, recipe, budget, steady)
+        assert set(plan.values.heads.structures) == set(wanted)
         for key, value in recipe.pins.items():
             if key.count(".") == 1:
-                assert plan.decision(key).by == "recipe"
-                assert str(plan.decision(key).value) == str(value)
+                decision = plan.decision(key)
+                assert decision.by == "recipe"
+                assert str(decision.value) == str(whole(value, key, decision.value))
 
 
-def test_the_readme_has_a_row_per_recipe() -> None:
-    text = (resource_folder("plans") / "README.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| \[([\w-]+)\]\(", text, re.MULTILINE)) == set(NAMES)
+VARIANTS = [f"{name}:{variant}" for name in NAMES for variant in load_recipe(name).variants]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_plans_something_else(name: str) -> None:
+    base = name.split(":")[0]
+    plan = make_plan(ercp_like(), load_recipe(name), Budget("cuda", 8.0))
+    same = {"fra-net:alpha-100-gamma-2.5", "pishro:dl-cfl", "light-unet-synthetic-transfer:layers-7"}
+    values = make_plan(ercp_like(), load_recipe(base), Budget("cuda", 8.0)).values
+    assert (plan.values == values) == (name in same)
+    assert plan.recipe == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_its_six_parts(name: str) -> None:
+    """Also those that are empty, so that nobody has to guess whether something was forgotten."""
+    data = documents.load_yaml(resource_folder("plans") / f"{name}.yaml")
+    assert {"schema", "cites", "claims", "set", "deviations", "unknown"} <= set(data)
+    recipe = load_recipe(name)
+    assert {claim.variant for claim in recipe.claims} <= {None, *recipe.variants}
+
+
+def test_the_readme_is_the_generated_one() -> None:
+    assert README.read_text(encoding="utf-8").splitlines() == recipes_page().splitlines(), "run `make docs-reference`"
+    assert set(re.findall(r"^\| \[([\w-]+)\]\(", recipes_page(), re.MULTILINE)) == set(NAMES)
 
 
 def write(folder: Path, name: str, body: str) -> Path:
@@ -110,3 +148,65 @@ def test_extends_cannot_reach_into_other_folders(tmp_path: Path) -> None:
     path = write(tmp_path / "sub", "child", "extends: ../secret\n")
     with pytest.raises(UsageError, match="no recipe called"):
         load_recipe(path)
+
+
+def test_variants_by_hand(tmp_path: Path) -> None:
+    write(tmp_path, "base", "cites: [A]\nset: {patch.batch_size: 3, loss.focal_alpha.stone: 3.0}\n")
+    body = (
+        "extends: base\nset: {network.name: light}\nclaims: [{dataset: D, metric: M, value: '1', variant: b}, "
+        "{dataset: D, metric: M, value: '2'}]\nvariants:\n  a: {patch.batch_size: auto, loss.focal_alpha: 2.0}\n  b: {}\n"
+    )
+    path = write(tmp_path, "child", body)
+    a, b = load_recipe(f"{path}:a"), load_recipe(f"{path}:b")
+    assert a.pins == {"network.name": "light", "loss.focal_alpha": 2.0}
+    assert (a.name, a.cites, a.variants) == ("child:a", ("A",), {})
+    assert b.pins == load_recipe(path).pins
+    assert [claim.value for claim in b.claims] == ["1"]
+    assert expand(["auto", f"{path}:*"]) == ["auto", f"{path}:a", f"{path}:b"]
+    with pytest.raises(DocumentError, match="has no variant 'c'; expected a, b"):
+        load_recipe(f"{path}:c")
+    with pytest.raises(UsageError, match="has no variants"):
+        expand(["light:*"])
+
+
+@pytest.mark.parametrize("body", ["variants: {A B: {}}\n", "variants: {a: {network.nmae: light}}\n"])
+def test_wrong_variants_are_refused(tmp_path: Path, body: str) -> None:
+    with pytest.raises((DocumentError, UsageError)) as error:
+        load_recipe(write(tmp_path, "bad", body))
+    assert "bad.yaml" in error.value.message
+
+
+def test_one_value_for_all_structures_and_counted_shares() -> None:
+    pins = {
+        "loss.focal_weight": 0.0,
+        "loss.terms": [{"name": "class-balance", "params": {"frequency": "auto"}}],
+        "postprocess.steps": [],
+        "postprocess.threshold.stone": 0.3,
+    }
+    values = make_plan(ercp_like(), Recipe.new(name="mine", title="T", set=pins), Budget("cuda", 8.0)).values
+    heads = ("endoscope", "guidewire", "cbd", "stone", "instrument", "duct")
+    assert values.loss.focal_weight == dict.fromkeys(heads, 0.0)
+    assert values.postprocess.steps == dict.fromkeys(heads[:4], ())
+    assert values.postprocess.threshold == {"endoscope": 0.5, "guidewire": 0.5, "cbd": 0.5, "stone": 0.3}
+    # foreground share × share of frames: 0.05 · 1, 0.0014 · 0.7, 0.027 · 0.9, 0.004 · 0.2; parents are sums
+    shares = {
+        "endoscope": 0.05,
+        "guidewire": 0.00098,
+        "cbd": 0.0243,
+        "stone": 0.0008,
+        "instrument": 0.05098,
+        "duct": 0.0251,
+    }
+    assert values.loss.terms[0].params["frequency"] == pytest.approx(shares, rel=1e-3)
+
+
+def test_some_structures_keep_the_bits_of_the_dataset() -> None:
+    recipe = Recipe.new(name="mine", title="T", set={"heads.structures": ["guidewire", "stone"]})
+    plan = make_plan(ercp_like(), recipe, Budget("cuda", 8.0))
+    assert plan.heads == {"guidewire": 2, "stone": 8}
+    assert plan.values.heads.of == ("endoscope", "guidewire", "cbd", "stone")
+    assert set(plan.values.sampling.structure_share) == {"guidewire", "stone"}
+    assert plan.fingerprint_sha256 == ercp_like().sha256
+    for wrong in ([], ["stone", "guidewire"], ["catheter"], ["guidewire", "guidewire"]):
+        with pytest.raises(UsageError, match="are no structures of this dataset"):
+            make_plan(ercp_like(), load_recipe("auto"), Budget("cuda", 8.0), overrides={"heads.structures": wrong})

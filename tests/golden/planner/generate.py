@@ -5,6 +5,7 @@ Run ``python -m tests.golden.planner.generate`` after a rule was changed on purp
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from ercpseg.documents.plan import NetworkValues, Plan, Size
 from ercpseg.planner.budget import Budget, StepCost
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
+from ercpseg.storage.resources import resource_names
 
 FOLDER = Path(__file__).parent
+RECIPES = FOLDER / "recipes" / "values.json"
 
 
 def spread(p50: float, p10: float | None = None, p05: float | None = None, n: int = 100) -> Percentiles:
@@ -206,6 +209,20 @@ def plans() -> dict[str, Plan]:
     }
 
 
+def recipe_values() -> dict[str, dict[str, Any]]:
+    """Recipe → every value of its plan for ``ercp_like`` on a GPU; reasons are in the plans above."""
+    made = {name: make_plan(ercp_like(), load_recipe(name), Budget("cuda", 16.0)) for name in resource_names("plans")}
+    return {name: {d.key: d.value for d in plan.decisions} for name, plan in made.items()}
+
+
 if __name__ == "__main__":
     for name, plan in plans().items():
         (FOLDER / f"{name}.json").write_text(plan.to_json(), encoding="utf-8")
+    lines = [
+        f" {json.dumps(name)}: {{\n"
+        + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in values.items())
+        + "\n }"
+        for name, values in recipe_values().items()
+    ]
+    RECIPES.parent.mkdir(exist_ok=True)
+    RECIPES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")

@@ -6,7 +6,7 @@ import pytest
 
 from ercpseg.documents.plan import Plan
 from ercpseg.storage import documents
-from tests.golden.planner.generate import FOLDER, plans
+from tests.golden.planner.generate import FOLDER, RECIPES, plans, recipe_values
 
 PLANS = plans()
 
@@ -24,3 +24,16 @@ def test_the_plan_is_the_committed_one(name: str) -> None:
 
 def test_no_committed_plan_is_left_over() -> None:
     assert {path.stem for path in FOLDER.glob("*.json")} == set(PLANS)
+
+
+def test_what_every_recipe_plans_is_committed() -> None:
+    committed, now = documents.load_json(RECIPES), recipe_values()
+    assert list(committed) == list(now)
+    changed = {
+        f"{name}: {key}": (committed[name].get(key), value)
+        for name, values in now.items()
+        for key, value in values.items()
+        if committed[name].get(key, "absent") != value
+    }
+    assert changed == {}
+    assert committed == now

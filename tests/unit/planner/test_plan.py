@@ -93,7 +93,7 @@ def test_a_users_whole_value_replaces_a_recipes_entry() -> None:
         ("postprocess.threshold.liver", 0.5, "endoscope"),
         ("patch.batch_size.x", 1, "has no entry"),
         ("network.deep_supervision", 0, "deep_supervision"),
-        ("heads.structures", ["endoscope"], "expected endoscope, guidewire, cbd, stone"),
+        ("heads.structures", ["liver"], "expected some of endoscope, guidewire, cbd, stone"),
         ("heads.parents", ["vessel"], "expected instrument, duct"),
         ("loss.head_weight", {"endoscope": 1.0}, "expected endoscope"),
         ("postprocess.threshold", {"liver": 0.5}, "postprocess.threshold"),
