@@ -231,7 +231,7 @@ class FoldValues(Part):
 
     count: int = Field(ge=1)
     grouped_by: str
-    method: Literal["grouped", "within-patient", "frame-wise", "published"]
+    method: Literal["grouped", "within-patient", "by-series", "frame-wise", "published"]
 
 
 class PlanValues(Part):

@@ -17,6 +17,7 @@ from ercpseg.frames.likeness import find_alike
 
 KINDS = ("patient", "study", "series")
 """What is known of a frame, best first."""
+SERIES = ("series",)
 INNER = ("study", "series")
 """What still tells frames of one patient apart."""
 PLURALS = {"study": "studies", "series": "series"}

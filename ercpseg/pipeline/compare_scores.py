@@ -20,6 +20,7 @@ from ercpseg.pipeline.candidates import Trial, splits_sha256
 from ercpseg.pipeline.known import Planned
 from ercpseg.planner.families import Traits, traits_of
 from ercpseg.planner.rules_size import COMMON_SIDE_PX
+from ercpseg.planner.splits import LEAKY
 from ercpseg.progress import Progress, track
 from ercpseg.storage import documents, tables
 from ercpseg.storage.workspace import Workspace
@@ -202,7 +203,7 @@ def _verdict(differences: Mapping[str, Difference], first: str) -> Verdict:
 def _warnings(planned: Planned, candidates: Sequence[Candidate], patients: int, seeds: int) -> tuple[str, ...]:
     folds = planned.plan.values.folds
     said = []
-    if folds.method in ("frame-wise", "within-patient"):
+    if folds.method in LEAKY:
         said.append("Folds do not keep patients apart here, so differences say nothing about new patients.")
     if patients < 2:
         said.append("One patient is held out: no intervals, so no winner can be told; name more folds, --fold 0,1,2.")

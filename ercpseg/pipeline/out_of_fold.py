@@ -20,6 +20,7 @@ from ercpseg.documents.plan import Plan
 from ercpseg.errors import DataError
 from ercpseg.frames.groups import group_frames
 from ercpseg.pipeline.known import Planned, trainable, used_records
+from ercpseg.planner.splits import LEAKY
 from ercpseg.postprocess.scene import Levels
 from ercpseg.progress import Progress
 from ercpseg.storage import documents, images
@@ -104,7 +105,7 @@ def held_out(space: Workspace, planned: Planned, folds: Sequence[str]) -> HeldOu
             frames[frame] = HeldOut(frame, fold, groups[frame], levels, reference)
     if not frames:
         raise DataError("no frame is held out", where=f"folds {', '.join(folds)}", todo="train a fold again")
-    if plan.values.folds.method in ("frame-wise", "within-patient"):
+    if plan.values.folds.method in LEAKY:
         warnings.append("folds share patients, so the figures are too good for new patients (R30)")
     return HeldOutFrames(tuple(frames.values()), len(ours) - len(frames), tuple(warnings))
 

@@ -195,7 +195,7 @@ def folds(context: Context) -> Advice:
     }
     ours = "grouped" if told_apart >= 2 else "within-patient" if inner >= 2 else "frame-wise"
     method = context.pinned("folds.method", "published" if validation else ours)
-    by = {"frame-wise": "frame", "within-patient": f.inner_grouped_by}.get(method, f.grouped_by)
+    by = {"frame-wise": "frame", "within-patient": f.inner_grouped_by, "by-series": "series"}.get(method, f.grouped_by)
     warnings: tuple[str, ...] = ()
     if method == "published":
         count = 1
@@ -211,6 +211,10 @@ def folds(context: Context) -> Advice:
         count = max(1, min(5, inner))
         because = f"Only one patient is told apart; {inner} groups by {by} stay together."
         warnings = (_within(inner, by, f.studies),)
+    elif method == "by-series":
+        count = max(1, min(10, f.series))
+        because = f"{f.series} series; each fold leaves out one of them, or a tenth."
+        warnings = (_by_series(f.series),)
     else:
         count = max(1, min(5, f.frames))
         because = f"Only {told_apart} patient(s) are told apart in {f.frames} frames."
@@ -230,6 +234,7 @@ def _other_methods(method: str, told_apart: int, validation: int) -> list[tuple[
         "grouped": "Figures are compared on the published part."
         if told_apart >= 2
         else f"{told_apart} groups are told apart; two are needed.",
+        "by-series": "Series of one patient would be on both sides; it is for the protocols of published systems.",
         "frame-wise": "Frames that resemble each other would be on both sides, and the scores too good.",
     }
     return [(other, reason) for other, reason in why.items() if other != method]
@@ -240,6 +245,13 @@ def _within(inner: int, by: str, studies: int) -> str:
         f"FOLDS WITHIN ONE PATIENT: only one patient is told apart, so folds are made of {inner} groups by {by}; frames of "
         "this patient are on both sides and the scores will be TOO GOOD for a new one. Begin file names with the patient "
         "and a _ (R30)." + _several(studies)
+    )
+
+
+def _by_series(series: int) -> str:
+    return (
+        f"FOLDS ARE MADE OF {series} SERIES, whatever patient they are of: where a patient has several, frames of one person "
+        "are on both sides and the scores will be TOO GOOD (R30)."
     )
 
 

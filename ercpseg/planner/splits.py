@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.documents.plan import FoldValues
 from ercpseg.errors import DataError
-from ercpseg.frames.groups import INNER, Groups, group_frames
+from ercpseg.frames.groups import INNER, SERIES, Groups, group_frames
 
-FRAME_WISE, PUBLISHED, WITHIN = "frame-wise", "published", "within-patient"
+FRAME_WISE, PUBLISHED, WITHIN, BY_SERIES = "frame-wise", "published", "within-patient", "by-series"
+LEAKY = (FRAME_WISE, WITHIN, BY_SERIES)
+"""Methods that may have a patient on both sides: the scores are too good for a new one."""
 
 Fold = dict[str, list[str]]
 """``{"train": frames, "val": frames}``"""
@@ -36,9 +38,10 @@ def make_splits(
     By ``values.method``: ``grouped`` deals groups (patients, or what else hangs together, see
     :func:`ercpseg.frames.groups.group_frames`) one by one, those that weigh most first, each to the fold that then is
     least uneven in frames and in frames per structure, so that every frame is held out once. ``within-patient`` does the
-    same with studies, series and near-duplicates, for data in which only one patient is told apart. ``frame-wise`` deals
-    single frames. ``published`` makes one fold of the records whose ``split`` is ``train`` and ``val``. With a count of
-    one, other methods hold nothing out: all frames are in both lists.
+    same with studies, series and near-duplicates, for data in which only one patient is told apart, and ``by-series`` with
+    series, whatever patient they are of: two folds are Gherardini 2020's S2 and S3, as many as series leave one sequence
+    out. ``frame-wise`` deals single frames. ``published`` makes one fold of the records whose ``split`` is ``train`` and
+    ``val``. With a count of one, other methods hold nothing out: all frames are in both lists.
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ def make_splits(
     elif values.count == 1:
         folds = [{"train": sorted(groups.of), "val": sorted(groups.of)}]
     else:
-        folds = _dealt(_inner(groups, ours) if values.method == WITHIN else groups, values, presence, seed)
+        folds = _dealt(_inner(groups, ours, values.method), values, presence, seed)
     splits = Splits(tuple(folds), tuple(test), values.method, values.grouped_by, groups.warnings)
     return _checked(splits, used, whole)
 
@@ -92,8 +95,8 @@ def _checked(splits: Splits, used: Sequence[FrameRecord], whole: Groups) -> Spli
     _check_frames(splits, used)
     ours, groups = _ours(used, whole)
     known = group_frames(used, by_looks=False)
-    if splits.method == WITHIN:  # the patient is on both sides, and it was said
-        inner = group_frames(ours, kinds=INNER)
+    if splits.method in (WITHIN, BY_SERIES):  # the patient is on both sides, and it was said
+        inner = group_frames(ours, kinds=INNER if splits.method == WITHIN else SERIES)
         for number, fold in enumerate(splits.folds if len(splits.folds) > 1 else ()):
             both = _on_both(inner, fold["train"], fold["val"])
             _refuse(
@@ -103,9 +106,7 @@ def _checked(splits: Splits, used: Sequence[FrameRecord], whole: Groups) -> Spli
     _refuse(_on_both(known, frames, splits.test), "in training or validation and in the test", "test")
     leaks = {"TRAINING OR VALIDATION AND IN THE TEST": _on_both(whole, frames, splits.test)}
     published = splits.method == PUBLISHED
-    if published or (
-        splits.method not in (FRAME_WISE, WITHIN) and len(splits.folds) > 1
-    ):  # else nothing is meant to be apart
+    if published or (splits.method not in LEAKY and len(splits.folds) > 1):  # else nothing is meant to be apart
         for number, fold in enumerate(splits.folds):
             _refuse(_on_both(known, fold["train"], fold["val"]), "in training and in validation", f"fold {number}")
             alike = _on_both(groups, fold["train"], fold["val"])
@@ -140,8 +141,12 @@ def _ours(used: Sequence[FrameRecord], whole: Groups) -> tuple[list[FrameRecord]
     return ours, whole if len(ours) == len(used) else group_frames(ours)
 
 
-def _inner(groups: Groups, ours: Sequence[FrameRecord]) -> Groups:
-    """Groups within the one patient there is; where several are told apart, those must not be torn either."""
+def _inner(groups: Groups, ours: Sequence[FrameRecord], method: str) -> Groups:
+    """What a method keeps together: series, groups within the one patient there is, or else groups of patients."""
+    if method == BY_SERIES:
+        return group_frames(ours, kinds=SERIES)
+    if method != WITHIN:
+        return groups
     return group_frames(ours, kinds=INNER) if groups.count == 1 else groups
 
 

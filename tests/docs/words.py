@@ -100,7 +100,7 @@ WORDS = {
     "steps": "structure → steps in order",
     "count": "number of folds",
     "grouped_by": "what is never torn apart",
-    "method": "`grouped` by patient, `within-patient` by study, series or looks, `frame-wise`, or `published`",
+    "method": "`grouped` by patient, `within-patient` by study, series or looks, `by-series`, `frame-wise`, or `published`",
     **{f"PlanValues.{name}": f"section `{name}`" for name in PlanValues.model_fields},
     # recipe
     "Claim.dataset": "data on which the figure was measured",

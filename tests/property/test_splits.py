@@ -32,7 +32,7 @@ facts = st.fixed_dictionaries(
     }
 )
 many = st.lists(facts, min_size=1, max_size=30)
-METHODS = ("grouped", "within-patient", "frame-wise")
+METHODS = ("grouped", "within-patient", "by-series", "frame-wise")
 
 
 def records_of(drawn: list[dict[str, Any]]) -> list[FrameRecord]:
@@ -78,7 +78,9 @@ def test_folds_hold_every_frame_out_once_and_tear_nothing_apart(
     records = records_of(drawn)
     groups = group_frames(records)
     inner = group_frames(records, kinds=INNER).count
-    count = min(count, inner if method == "within-patient" and groups.count == 1 else groups.count)
+    series = group_frames(records, kinds=("series",)).count
+    most = inner if method == "within-patient" and groups.count == 1 else groups.count
+    count = min(count, series if method == "by-series" else most)
     if not count:
         return
     presence = {r.frame: random.sample(["aa", "bb"], random.randint(0, 2)) for r in records}
@@ -94,6 +96,7 @@ def test_folds_hold_every_frame_out_once_and_tear_nothing_apart(
             assert sorted(fold["train"] + fold["val"]) == sorted(groups.of)
             within = method == "within-patient" and groups.count == 1
             kinds = ("study", "series") if within else ("patient", "study", "series")
+            kinds = ("series",) if method == "by-series" else kinds
             assert method == "frame-wise" or not on_both(records, fold["train"], fold["val"], kinds=kinds)
 
 

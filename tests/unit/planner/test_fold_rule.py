@@ -87,3 +87,11 @@ def test_the_reason_holds_the_numbers() -> None:
         "validation_frames": 0,
         "grouped_by": "patient",
     }
+
+
+def test_by_series_is_for_those_who_ask_and_says_what_it_is() -> None:
+    plan = plan_for({"folds.method": "by-series"}, patients=3, groups=3, series=6)
+    assert folds_of(plan) == (6, "by-series", "series")
+    assert any("FOLDS ARE MADE OF 6 SERIES" in warning for warning in plan.warnings)
+    assert folds_of(plan_for({"folds.method": "by-series", "folds.count": 2}, patients=3, groups=3, series=6))[0] == 2
+    assert folds_of(plan_for({"folds.method": "by-series"}, patients=40, groups=40, series=80))[0] == 10

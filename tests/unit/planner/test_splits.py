@@ -323,3 +323,43 @@ def test_within_one_patient_series_and_near_duplicates_stay_together() -> None:
     if "c0_f0" in torn.folds[0]["val"]:
         with pytest.raises(DataError):
             check_splits(torn, records)
+
+
+def sequences(*lengths: int, patients: int = 2) -> list[FrameRecord]:
+    """Series of these lengths, dealt to patients in turn."""
+    return [
+        record(number % patients, n, frame=f"s{number}_{n}", series=f"series {number}")
+        for number, length in enumerate(lengths)
+        for n in range(length)
+    ]
+
+
+def test_leave_one_sequence_out() -> None:
+    """Gherardini 2020, Table 4: six sequences, six folds; a patient may be on both sides."""
+    records = sequences(6, 3, 4, 4, 3, 5)
+    splits = make_splits(records, FoldValues(count=6, grouped_by="series", method="by-series"), {}, 1)
+    held = sorted({frame.split("_")[0] for frame in fold["val"]} for fold in splits.folds)
+    assert [len(series) for series in held] == [1] * 6
+    assert set().union(*held) == {f"s{n}" for n in range(6)}
+    assert check_splits(splits, records) == splits
+    with pytest.raises(DataError, match=r"6 group\(s\) of frames cannot make 7 folds"):
+        make_splits(records, FoldValues(count=7, grouped_by="series", method="by-series"), {}, 1)
+
+
+def test_half_of_the_sequences_each_way() -> None:
+    """S2 and S3: train on some sequences, test on the others, and the other way round."""
+    records = sequences(6, 3, 4, 4, 3, 5)
+    splits = make_splits(records, FoldValues(count=2, grouped_by="series", method="by-series"), {}, 1)
+    first, second = splits.folds
+    assert first["train"] == second["val"]
+    assert first["val"] == second["train"]
+    assert not {frame.split("_")[0] for frame in first["train"]} & {frame.split("_")[0] for frame in first["val"]}
+    assert abs(len(first["train"]) - len(first["val"])) <= 3
+
+
+def test_a_torn_sequence_is_refused() -> None:
+    records = sequences(3, 3, patients=1)
+    one, other = ["s0_0", "s0_1", "s1_0"], ["s0_2", "s1_1", "s1_2"]
+    torn = Splits(({"train": one, "val": other}, {"train": other, "val": one}), (), "by-series", "series")
+    with pytest.raises(DataError, match="in training and in validation"):
+        check_splits(torn, records)
