@@ -39,6 +39,13 @@ def synth(
         Path | None,
         typer.Option("--paste", help="Dataset folder whose masks are pasted on the backgrounds instead of a scene."),
     ] = None,
+    from_dataset: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-dataset",
+            help="Dataset folder (images/, masks/): its masks on those of its frames that show nothing.",
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option("--workers", help="Processes; 0: as many as are worth it. The files do not depend on it.")
     ] = 0,
@@ -60,6 +67,7 @@ def synth(
         series,
         backgrounds=backgrounds,
         paste=paste,
+        from_dataset=from_dataset,
         workers=workers,
     )
     summary = synthesise_domain(

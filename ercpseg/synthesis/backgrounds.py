@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +39,10 @@ class Annotated:
     masks: dict[str, Mask]
 
 
-def load_backgrounds(folder: Path) -> tuple[Background, ...]:
+def load_backgrounds(folder: Path, *, shown: Collection[str] = ()) -> tuple[Background, ...]:
     """The first frame of every readable image or DICOM file of a folder, in the order of their names.
+
+    ``shown``: stems of frames to leave out, because they show something annotated already.
 
     Raises
     ------
@@ -51,6 +53,8 @@ def load_backgrounds(folder: Path) -> tuple[Background, ...]:
     """
     found, size = [], 0
     for path in _files(folder):
+        if path.stem in shown:
+            continue
         try:
             with path.open("rb") as handle:
                 kind = sniff(handle.read(HEAD_BYTES), path.stat().st_size)
@@ -66,6 +70,13 @@ def load_backgrounds(folder: Path) -> tuple[Background, ...]:
         size += pixels.nbytes
         if len(found) > MOST or size > MOST_BYTES:
             raise DataError("too many backgrounds", where=folder, expected=f"at most {MOST} frames and 2 GiB")
+    if not found and shown:
+        raise DataError(
+            f"all frames show something that is annotated ({len(shown)} do)",
+            where=folder,
+            expected="frames without devices and contrast to paste on",
+            todo="give such frames with --backgrounds and the dataset with --paste",
+        )
     if not found:
         raise DataError("no frame that can be read", where=folder, expected="images or DICOM files")
     return tuple(found)
@@ -81,6 +92,25 @@ def load_annotated(folder: Path) -> tuple[Annotated, ...]:
     DataError
         when it holds no masks, or too many.
     """
+    same = [Annotated(m) for _, m in sorted(_masks(folder).items()) if len({a.shape for a in m.values()}) == 1]
+    if not same:
+        raise DataError("no masks that can be read", where=folder, expected="masks/<structure>/<frame>.png")
+    return tuple(same)
+
+
+def annotated_stems(folder: Path) -> frozenset[str]:
+    """Names, without suffix, of the frames of a dataset folder that show something.
+
+    Raises
+    ------
+    UsageError, DataError
+        as :func:`load_annotated`.
+    """
+    return frozenset(_masks(folder))
+
+
+def _masks(folder: Path) -> dict[str, dict[str, Mask]]:
+    """Masks of a dataset folder by frame and structure; empty ones are left out."""
     by_stem: dict[str, dict[str, Mask]] = {}
     for path in _files(folder / "masks"):
         if path.parent.parent != folder / "masks":
@@ -97,10 +127,7 @@ def load_annotated(folder: Path) -> tuple[Annotated, ...]:
             by_stem.setdefault(path.stem, {})[path.parent.name] = mask
         if len(by_stem) > MOST:
             raise DataError("too many annotated frames", where=folder, expected=f"at most {MOST}")
-    same = [Annotated(m) for _, m in sorted(by_stem.items()) if len({a.shape for a in m.values()}) == 1]
-    if not same:
-        raise DataError("no masks that can be read", where=folder, expected="masks/<structure>/<frame>.png")
-    return tuple(same)
+    return by_stem
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -12,7 +12,7 @@ from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import flush, remove_leftovers
 from ercpseg.storage.workspace import Workspace
-from ercpseg.synthesis.backgrounds import digest, load_annotated, load_backgrounds
+from ercpseg.synthesis.backgrounds import annotated_stems, digest, load_annotated, load_backgrounds
 from ercpseg.synthesis.catalogue import DEFAULT, find_domain
 from ercpseg.synthesis.domain import Domain
 from ercpseg.synthesis.jobs import Job, Materials, files_of, plan_jobs, run_job
@@ -42,6 +42,7 @@ class SynthesisSummary:
 class Options:
     """What frames are like beyond their number: a domain, its frame height, one series per patient, the user's frames.
 
+    ``from_dataset``: a dataset folder whose frames that show nothing are the backgrounds, and whose masks are pasted on them.
     ``workers`` processes work at it (0: as many as are worth it); the files do not depend on their number.
     """
 
@@ -52,6 +53,7 @@ class Options:
     series: bool = False
     backgrounds: Path | None = None
     paste: Path | None = None
+    from_dataset: Path | None = None
     workers: int = 1
 
 
@@ -127,28 +129,44 @@ def _check_options(options: Options) -> None:
     if options.paste is not None and options.backgrounds is None:
         raise UsageError("masks without frames to paste them on", where="--paste", expected="--backgrounds DIR as well")
     if options.domain.kind == "phantom":
-        for name, wanted in (("--series", options.series), ("--backgrounds", options.backgrounds is not None)):
+        asked = {
+            "--series": options.series,
+            "--backgrounds": options.backgrounds is not None,
+            "--from-dataset": options.from_dataset is not None,
+        }
+        for name, wanted in asked.items():
             if wanted:
                 raise UsageError(
                     f"the domain {options.domain.name} cannot do that", where=name, expected="--domain of another kind"
                 )
-    if options.series and options.paste is not None:
-        raise UsageError("pasted masks have no series", where="--series", expected="no --paste")
+    if options.from_dataset is not None and (options.backgrounds or options.paste):
+        raise UsageError(
+            "backgrounds and masks come from the dataset",
+            where="--from-dataset",
+            expected="no --backgrounds and no --paste",
+        )
+    if options.series and (options.paste or options.from_dataset):
+        raise UsageError("pasted masks have no series", where="--series", expected="no --paste and no --from-dataset")
     if options.workers < 0:
         raise UsageError(f"{options.workers} workers", where="workers", expected="0 (automatic) or more")
 
 
 def _materials(options: Options, patients: int) -> Materials:
-    if options.backgrounds is None:
+    paste = options.paste
+    if options.from_dataset is not None:
+        paste = options.from_dataset
+        backgrounds = load_backgrounds(paste / "images", shown=annotated_stems(paste))
+    elif options.backgrounds is not None:
+        backgrounds = load_backgrounds(options.backgrounds)
+    else:
         return Materials()
-    backgrounds = load_backgrounds(options.backgrounds)
     if patients > len(backgrounds):
         raise UsageError(
             f"{patients} patients before {len(backgrounds)} backgrounds",
             where="patients",
             expected=f"1 to {len(backgrounds)}: each has a background of its own, so that folds can keep them apart",
         )
-    annotated = load_annotated(options.paste) if options.paste is not None else ()
+    annotated = load_annotated(paste) if paste is not None else ()
     return Materials(backgrounds[:patients], annotated)
 
 
