@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks import ablation, cli, demo, expected, importing, planning, real, realism, windows
+from tests.benchmarks import ablation, cli, demo, expected, importing, planning, real, realism, throughput, windows
 from tests.benchmarks.machine import machine
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "import": importing.run_benchmark,
     "planning": planning.run_benchmark,
     "windows": windows.run_benchmark,
+    "throughput": throughput.run_benchmark,
     "expected": expected.run_benchmark,
     "ablation": ablation.run_benchmark,
     "demo": demo.run_benchmark,

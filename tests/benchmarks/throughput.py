@@ -1,0 +1,106 @@
+"""Training throughput of one network and batch: ours against nnU-Net's own trainer, on the same frames, on the CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks.machine import run, script
+
+FRAMES, PATCH, BATCH, FEATURES = 40, 256, 4, (32, 64, 128, 256, 512)
+ITERATIONS, ROUNDS = 12, 2
+STOCK = """
+import json, sys, time
+from pathlib import Path
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+folder, patch, batch, features, iterations = Path(sys.argv[1]), *map(json.loads, sys.argv[2:6])
+plans, dataset = load_json(str(folder / "nnUNetPlans.json")), load_json(str(folder / "dataset.json"))
+values = plans["configurations"]["2d"]
+n = len(features)
+values.update(batch_size=batch, patch_size=[patch, patch])
+values["architecture"]["arch_kwargs"].update(
+    n_stages=n, features_per_stage=features, kernel_sizes=[[3, 3]] * n, strides=[[1, 1]] + [[2, 2]] * (n - 1),
+    n_conv_per_stage=[2] * n, n_conv_per_stage_decoder=[2] * (n - 1),
+)
+
+class Timed(nnUNetTrainer):
+    def on_train_epoch_start(self):
+        super().on_train_epoch_start()
+        self.began = time.perf_counter()
+
+    def on_train_epoch_end(self, outputs):
+        self.taken = time.perf_counter() - self.began
+        super().on_train_epoch_end(outputs)
+
+if __name__ == "__main__":
+    trainer = Timed(plans, "2d", 0, dataset, device=torch.device("cpu"))
+    trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 2, iterations, 2
+    trainer.perform_actual_validation = lambda *_, **__: None
+    trainer.run_training()
+    print("TAKEN", trainer.taken / iterations)
+"""
+"""nnU-Net's loop, its second epoch timed without validation and saving; batches come from its worker processes."""
+
+
+def _stock(folder: Path, theirs: Path) -> float:
+    environment = {f"nnUNet_{kind}": str(theirs / kind) for kind in ("raw", "preprocessed", "results")}
+    program = theirs / "stock.py"
+    program.write_text(STOCK)
+    words = [json.dumps(PATCH), json.dumps(BATCH), json.dumps(FEATURES), json.dumps(ITERATIONS)]
+    done = subprocess.run(
+        [sys.executable, str(program), str(folder), *words],
+        env={**os.environ, **environment, "nnUNet_n_proc_DA": "2", "nnUNet_compile": "f"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(next(line for line in done.stdout.splitlines() if line.startswith("TAKEN")).split()[1])
+
+
+def run_benchmark() -> str:
+    """One structure, so that both networks have the same layers but for the last (one sigmoid, two of softmax)."""
+    ercpseg = script("ercpseg")
+    ours, stock = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        run([ercpseg, "synth", str(root / "one"), "--frames", str(FRAMES), "--patients", str(FRAMES)])
+        for folder in (root / "one" / "masks").iterdir():
+            if folder.name != "endoscope":
+                shutil.rmtree(folder)
+        place = ["--workspace", str(root / "workspace")]
+        pins = [f"patch.size_px=[{PATCH},{PATCH}]", "patch.tile_px=[512,512]", f"patch.batch_size={BATCH}",
+                f"network.features={list(FEATURES)}", "network.deep_supervision=3", "schedule.epochs=2",
+                "schedule.time_budget_s=null", f"schedule.iterations_per_epoch={ITERATIONS}",
+                "schedule.validation_iterations=2", "preparation.working_long_side_px=512"]  # fmt: skip
+        words = [word for pin in pins for word in ("--set", pin)]
+        run([ercpseg, "plan-and-preprocess", str(root / "one"), "--recipe", "unet", "--device", "cpu", *words, *place])
+        raw = next((root / "workspace" / "nnunet" / "raw").iterdir())
+        theirs = root / "nnunet"
+        (theirs / "raw").mkdir(parents=True)
+        (theirs / "raw" / raw.name).symlink_to(raw)
+        environment = {f"nnUNet_{kind}": str(theirs / kind) for kind in ("raw", "preprocessed", "results")}
+        run([script("nnUNetv2_plan_and_preprocess"), "-d", "1", "-c", "2d", "-np", "2", "-npfp", "2"],
+            environment=environment)  # fmt: skip
+        for _ in range(ROUNDS):
+            run([ercpseg, "train", "one", "0", "--restart", *place])
+            record = json.loads(next((root / "workspace").rglob("fold_0/run.json")).read_text())
+            ours.append(record["seconds_per_iteration"])
+            stock.append(_stock(theirs / "preprocessed" / raw.name, theirs))
+    first, other = min(ours), min(stock)
+    return (
+        "## Training throughput of the same network and batch\n\n"
+        f"nnU-Net's plain U-Net with {list(FEATURES)} channels, {BATCH} × {PATCH}² a batch, three auxiliary outputs, CPU; the "
+        f"faster of {ROUNDS} rounds of {ITERATIONS} iterations each, taken in turn. Ours includes validation and saving.\n\n"
+        "| trainer | s / iteration | frames / s |\n|---|---|---|\n"
+        f"| `ercpseg train` | {first:.3f} | {BATCH / first:.1f} |\n"
+        f"| `nnUNetTrainer` | {other:.3f} | {BATCH / other:.1f} |\n"
+        f"| ratio | {other / first:.2f} | |"
+    )
