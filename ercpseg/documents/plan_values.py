@@ -217,7 +217,7 @@ class TuningValues(Part):
 class PortfolioValues(Part):
     """What ``compare`` trains (R31)."""
 
-    recipes: tuple[str, ...] = Field(("auto", "unet", "light"), description="recipes where none is named")
+    recipes: tuple[str, ...] = Field(("auto", "nnunet", "light"), description="recipes where none is named")
 
 
 class AlarmValues(Part):

@@ -101,7 +101,7 @@ def portfolio(context: Context) -> Advice:
     Source: AutoNNUnet 2025 (cost and benefit of a search); the three are judgement [E2/J]
     """
     light = context["network.name"] == "light"
-    value = ("auto", "unet") if light else ("auto", "unet", "light")
+    value = ("auto", "nnunet") if light else ("auto", "nnunet", "light")
     because = "The plan took the light network already." if light else "The plan, nnU-Net and the light network."
     return Advice({"portfolio.recipes": Choice(value, because, {"network": context["network.name"]})})
 
