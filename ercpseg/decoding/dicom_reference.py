@@ -35,10 +35,11 @@ NEVER_GARBLED = (*NEEDED, "PatientName", "PatientID", "IssuerOfPatientID")
 
 _SEVERAL = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
 """Elements with a value for each of several compressions."""
+# Parts that begin with 0 are against the rule, and there are devices that write them: the reference must be to what there is.
 _UID = re.compile(r"(?=.{1,64}$)\d+(\.\d+)+")
 _RULES = {  # PS3.5 6.2
     "UI": _UID,
-    "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?"),
+    "TM": re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?"),
     "AS": re.compile(r"\d{3}[DWMY]"),
     "CS": re.compile(r"[A-Z0-9 _]{1,16}"),
     "DS": re.compile(r"(?=.{1,16}$)[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"),

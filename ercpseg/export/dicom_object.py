@@ -7,6 +7,7 @@ has the same UIDs, so that an archive that gets it twice keeps it once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -49,6 +50,15 @@ def reference_of(series: Series) -> dict[str, str]:
             return decoders.reference(Source(file.path, file.member))
         except OSError as error:
             raise InputRefused("unreadable", error.strerror or "it is gone") from error
+
+
+@contextlib.contextmanager
+def as_stated() -> Iterator[None]:
+    """Have pydicom take values as they are: they were checked, and its warnings quote what it does not like."""
+    from pydicom.config import disable_value_validation
+
+    with disable_value_validation():
+        yield
 
 
 def identify(data: Any, reference: Mapping[str, str]) -> None:

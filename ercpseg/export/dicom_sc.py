@@ -18,6 +18,7 @@ from ercpseg.export.dicom_object import (
     MANUFACTURER,
     MODEL,
     NOT_FOR_DIAGNOSIS,
+    as_stated,
     identify,
     reference_of,
     software,
@@ -56,8 +57,9 @@ class DicomSc:
         """
         reference = reference_of(series)
         first = captioned(series.picture(series.shots[0]))
-        data = _object(series, reference, (first.shape[0], first.shape[1]))
-        write_object(path, data, b"OB", _pixels(series), first.size * len(series.shots))
+        with as_stated():
+            data = _object(series, reference, (first.shape[0], first.shape[1]))
+            write_object(path, data, b"OB", _pixels(series), first.size * len(series.shots))
 
 
 def captioned(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from ercpseg.export.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_NAME, Code, code
 from ercpseg.export.dicom_object import (
     MANUFACTURER,
     MODEL,
+    as_stated,
     identify,
     reference_of,
     software,
@@ -61,11 +62,11 @@ class DicomSeg:
         """
         reference = reference_of(series)
         planes, shape, overlap = find_planes(series)
-        data = _object(series, reference, planes, shape)
-        data.SegmentsOverlap = "YES" if overlap else "NO"
         bits = len(planes) * shape[0] * shape[1]
-        pixels = packed(_masks(series, planes, shape))
-        write_object(path, data, b"OB", pixels, (bits + 7) // 8)
+        with as_stated():
+            data = _object(series, reference, planes, shape)
+            data.SegmentsOverlap = "YES" if overlap else "NO"
+            write_object(path, data, b"OB", packed(_masks(series, planes, shape)), (bits + 7) // 8)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,9 @@ class Mp4:
                 even = np.pad(large, ((0, large.shape[0] % 2), (0, large.shape[1] % 2), (0, 0)), mode="edge")
                 if stream is None:
                     rate = Fraction(1000 / _frame_time_ms(series)).limit_denominator(1000)
-                    stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "threads": "1"})
+                    stream = container.add_stream(
+                        "libx264", rate=rate, options={"crf": "18", "preset": "veryfast", "threads": "1"}
+                    )
                     stream.height, stream.width, stream.pix_fmt = *even.shape[:2], "yuv420p"
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
             container.mux(stream.encode())

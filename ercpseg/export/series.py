@@ -1,7 +1,8 @@
 """Formats of series: which frames belong together, what they are called, and what is missing of them on the disk.
 
 ``exports.csv`` has a row for every file that such a format was asked to write: written, or refused with code and reason. It
-grows while files are written, so that a killed run goes on where it was.
+grows while files are written, so that a killed run goes on where it was. Names are those of frames: ``frames.csv`` says
+where they come from, and this table may be passed on.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ercpseg.storage.tables import encode_table, read_table, write_table
 from ercpseg.structures import StructureSet
 
 TABLE = "exports.csv"
-COLUMNS = ("format", "name", "source", "frames", "status", "code", "reason", "made_from")
+COLUMNS = ("format", "name", "frames", "status", "code", "reason", "made_from")
 _NUMBER = re.compile(r"_f\d{4,}$")
 
 
@@ -112,7 +113,6 @@ def _write(name: str, format_: SeriesFormat, series: Series, path: Path) -> dict
     row = {
         "format": name,
         "name": series.name,
-        "source": series.files[0].source,
         "frames": len(series.shots),
         "status": "written",
         "made_from": series.made_from,

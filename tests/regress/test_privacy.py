@@ -459,9 +459,12 @@ class Place:
         return read_table(self.root / "w" / "datasets" / name / "frames.csv")
 
     def written(self) -> list[Path]:
-        """Every file but the inputs and the private tables."""
+        """Every file but the inputs, the private tables, and DICOM results, which are filed under their patient."""
         files = [path for path in self.root.rglob("*") if path.is_file() and self.inputs not in path.parents]
-        return [path for path in files if path.name != "frames.csv"]
+        return [path for path in files if path.name != "frames.csv" and path not in self.dicom()]
+
+    def dicom(self) -> list[Path]:
+        return [path for folder in ("dicom-seg", "dicom-sc") for path in self.root.glob(f"out*/{folder}/*.dcm")]
 
     def leaks(self) -> list[str]:
         found = [str(path.relative_to(self.root)) for path in self.written() if shows(path.read_bytes())]
@@ -487,13 +490,13 @@ def test_a_project_from_import_to_report(place: Place) -> None:
         "import inputs/data --name d --check-identity",
         f"plan-and-preprocess inputs/data --name d --time-budget 1s --device cpu {pins}",
         "train d 0 --epochs 1",
-        "predict inputs/held/images out --model d",
+        "predict inputs/held/images out --model d --format seg-nrrd,nifti,npz,contact-sheet,gif,mp4,dicom-seg,dicom-sc",
         "predict inputs/spoilt out2 --model d",
         "predict inputs/unusable out3 --model d",
         "evaluate out inputs/held",
         "report d report.html --predictions out --reference inputs/held",
     )
-    assert codes == [0, 0, 0, 0, 3, 65, 0, 0], place.said.decode(errors="replace")
+    assert codes == [0, 0, 0, 3, 3, 65, 0, 0], place.said.decode(errors="replace")
     rows = place.table("d")
     assert sum(row["status"] == "used" for row in rows) == 10 + 6 + 4 + 1
     private = (place.root / "w" / "datasets" / "d" / "frames.csv").read_bytes()
@@ -501,6 +504,15 @@ def test_a_project_from_import_to_report(place: Place) -> None:
         assert PLANTED[name].encode() in private
     assert len(place.written()) > 100
     assert place.leaks() == []
+    results = place.dicom()
+    assert len(results) >= 4
+    allowed = ("PatientName", "PatientID", "AccessionNumber", "ReferringPhysicianName", "StudyDescription", "StudyID")
+    for path in results:
+        content = path.read_bytes()
+        assert PLANTED["PatientID"].encode() in content
+        for name in allowed:
+            content = content.replace(PLANTED[name].encode(), b"")
+        assert MARK.encode() not in content, path  # nothing but patient and study, not the institution or who operated
 
 
 def test_names_are_kept_on_request_only(place: Place) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
+import subprocess
+import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from ercpseg.storage.images import read_png, write_png
 from ercpseg.storage.tables import read_table
-from tests.unit.cli.command import leftovers, snapshot
+from tests.unit.cli.command import leftovers, process, snapshot
 from tests.unit.decoding.conftest import dicom_dataset
 from tests.unit.inference.conftest import make_model
 
@@ -251,7 +256,7 @@ def test_formats_are_combined_and_what_cannot_be_written_is_refused(command, mod
         *(f"seg-nrrd/{name}.seg.nrrd" for name in ("a", "c_f0000", "c_f0001", "c_f0002")),
     }
     (refused,) = [row for row in read_table(output / "exports.csv") if row["status"] == "refused"]
-    assert (refused["name"], refused["source"], refused["code"]) == ("a", "a.png", "not-dicom")
+    assert (refused["name"], refused["code"]) == ("a", "not-dicom")
     label = read_png(output / "labels" / "a.png")
     with np.load(output / "probabilities" / "a.npz") as archive:
         for bit, name in enumerate(STRUCTURES):
@@ -273,3 +278,65 @@ def test_the_help_names_every_format(command) -> None:
 
     text = command.succeeds("predict", "--help")
     assert all(name in text for name in FORMATS)
+
+
+@pytest.mark.slow
+def test_a_prediction_that_is_killed_again_and_again_ends_as_one_that_was_not(command, model, tmp_path) -> None:
+    """Killed at random moments of reading, predicting and writing; what is under a final name is always whole."""
+    for i in range(40):
+        write_png(tmp_path / "in" / f"p{i // 8}_{i:03d}.png", picture(i, (150, 170)))
+    for name in ("c0", "c1"):
+        write_dicom(tmp_path / "in" / f"{name}.dcm", np.stack([picture(i, (90, 80)) for i in range(9)]), frames=9)
+    words = ["--model", model, "--format", "npz,seg-nrrd,nifti,contact-sheet,gif,dicom-seg,dicom-sc", "--device", "cpu"]
+    start = time.perf_counter()
+    done = process("predict", tmp_path / "in", tmp_path / "whole", *words)
+    done.communicate(timeout=120)
+    assert done.returncode == 3  # the PNG have no DICOM results
+    took = time.perf_counter() - start
+    output, rng = tmp_path / "out", np.random.default_rng(0)
+    killed = 0
+    for _ in range(6):
+        child = process("predict", tmp_path / "in", output, *words)
+        try:
+            child.communicate(timeout=took * rng.uniform(0.3, 1.0))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            killed += 1
+        for path in output.rglob("*.*"):
+            if not path.name.startswith(".tmp-"):
+                check_whole(path)
+    assert killed >= 2
+    assert command("predict", tmp_path / "in", output, *words).code == 3
+    assert leftovers(output) == []
+    one, other = comparable(tmp_path / "whole"), comparable(output)
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+def check_whole(path: Path) -> None:
+    if path.suffix == ".png":
+        read_png(path)
+    elif path.suffix == ".dcm":
+        assert pydicom.dcmread(path).pixel_array.size
+    elif path.suffix == ".gz":
+        assert gzip.decompress(path.read_bytes())
+    elif path.suffix == ".npz":
+        assert zipfile.ZipFile(path).testzip() is None
+    elif path.suffix == ".json":
+        json.loads(path.read_text())
+
+
+def comparable(folder: Path) -> dict[str, Any]:
+    """The bytes of every file but times: of DICOM the pixels and the UID, of tables the rows without milliseconds."""
+    found: dict[str, Any] = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.suffix == ".dcm":
+            data = pydicom.dcmread(path)
+            found[name] = (data.SOPInstanceUID, data.PixelData)
+        elif path.suffix == ".csv":
+            found[name] = [{k: v for k, v in row.items() if k != "milliseconds"} for row in read_table(path)]
+        elif path.is_file() and name != "run.json":
+            found[name] = path.read_bytes()
+    return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     DeflatedExplicitVRLittleEndian,
+    EnhancedXAImageStorage,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     RLELossless,
     XRayRadiofluoroscopicImageStorage,
@@ -37,6 +40,7 @@ KINDS = {
     "rf-1-deflated": {"SOPClassUID": XRayRadiofluoroscopicImageStorage, "syntax": DeflatedExplicitVRLittleEndian},
     "cr": {"SOPClassUID": ComputedRadiographyImageStorage, "Modality": "CR", "ImagerPixelSpacing": [0.2, 0.2]},
     "sc-3": {"frames": 3, "SOPClassUID": MultiFrameGrayscaleWordSecondaryCaptureImageStorage, "Modality": "OT"},
+    "enhanced-3": {"frames": 3, "SOPClassUID": EnhancedXAImageStorage, "FrameOfReferenceUID": "1.2.3.9"},
     "inverse": {"frames": 2, "photometric": "MONOCHROME1", "BurnedInAnnotation": "NO"},
     "bare": {
         **dict.fromkeys(("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime"), ""),
@@ -202,6 +206,17 @@ def test_structures_of_a_dataset_s_own_get_codes_of_our_own(tmp_path: Path) -> N
     assert valid(path) == []
 
 
+def test_a_file_in_a_zip_has_its_segmentation(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "plain/a.dcm", frames=2)
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in/packed.zip", "w") as archive:
+        archive.write(path, "deep/a.dcm")
+    _, bitmasks, _ = predicted(tmp_path / "in", tmp_path / "out", ["dicom-seg"])
+    (result,) = (tmp_path / "out/dicom-seg").iterdir()
+    found = by_highdicom(result, pydicom.dcmread(path), 2)
+    assert np.array_equal(found, bits(np.stack(list(bitmasks.values())), 4))
+
+
 def test_nothing_found_is_a_segmentation_too(tmp_path: Path) -> None:
     write_dicom(tmp_path / "in/a.dcm", frames=3)
     predicted(tmp_path / "in", tmp_path / "out", ["dicom-seg"], of=lambda _, shape: np.zeros(shape, np.uint8))
@@ -357,6 +372,26 @@ def test_what_is_no_dicom_is_refused_and_the_others_are_written(tmp_path: Path) 
     odd = pydicom.dcmread(tmp_path / "out/dicom-seg/odd-sex.dcm")
     assert (odd.PatientSex, odd.StudyDate, "PatientAge" in odd) == ("", "", False)  # left out rather than guessed
     assert {path.name for path in (tmp_path / "out/dicom-seg").iterdir()} == {"a.dcm", "odd-sex.dcm"}
+
+
+def test_a_uid_against_the_rules_is_referred_to_as_it_is_and_not_quoted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Some devices write parts that begin with 0; pydicom and highdicom would warn about them, word by word."""
+    odd = {"SOPInstanceUID": "1.2.077341.5", "StudyInstanceUID": "1.2.077342.5", "SeriesInstanceUID": "1.2.077343.5"}
+    write_dicom(tmp_path / "in/a.dcm", **odd, PatientName="a^b^c^d^e^f", StudyTime="996199")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        recwarn.clear()
+        caplog.clear()
+        predicted(tmp_path / "in", tmp_path / "out", ["dicom-seg", "dicom-sc"])
+        assert "07734" not in caplog.text + "".join(str(warning.message) for warning in recwarn)
+        for kind in ("dicom-seg", "dicom-sc"):
+            result = pydicom.dcmread(tmp_path / "out" / kind / "a.dcm")
+            (source,) = result.SourceImageSequence
+            assert source.ReferencedSOPInstanceUID == odd["SOPInstanceUID"]
+            assert result.StudyInstanceUID == odd["StudyInstanceUID"]
+            assert (str(result.PatientName), result.StudyTime) == ("a^b^c^d^e^f", "")
 
 
 def test_the_same_result_has_the_same_uids_and_another_one_has_others(tmp_path: Path) -> None:
