@@ -174,6 +174,9 @@ class TransferValues(Part):
     layers: int = Field(3, ge=1, le=999, description="deepest: so many convolutions, with their norms, go on learning")
     rate: float = Field(0.1, gt=0, le=10, description="factor of optimiser.learning_rate for what was taken over")
     first_rate: float = Field(0.1, gt=0, le=1, description="layerwise: the first layer's factor against the last's")
+    pretrain_share: float = Field(
+        0.0, ge=0, lt=1, description="share of the time that train spends on synthetic_frames first; 0: none"
+    )
 
 
 class InferenceValues(Part):

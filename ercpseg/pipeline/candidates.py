@@ -128,16 +128,20 @@ def prepare_trial(trial: Trial, planned: Planned, used: list[FrameRecord], progr
         preprocess(trial.space, dataset, trial.plan, [r.frame for r in trainable(used)], progress=progress)
 
 
-def train_trial(trial: Trial, planned: Planned, fold: str, about: str, progress: Progress) -> tuple[RunRecord, bool]:
+def train_trial(
+    space: Workspace, trial: Trial, planned: Planned, fold: str, about: str, progress: Progress
+) -> tuple[RunRecord, bool]:
     """The record of the trial's training, and whether it was trained just now."""
+    from ercpseg.pipeline.learn import with_pretraining
     from ercpseg.training.model import export_model
-    from ercpseg.training.run import finished_record, train_fold
+    from ercpseg.training.run import TrainOptions, finished_record, train_fold
 
     record = finished_record(trial.space, trial.plan, fold)
     if record is not None:
         return record, False
     progress.say(about)
-    record = train_fold(trial.space, planned.dataset, trial.plan, fold, progress=progress)
+    options = with_pretraining(space, trial.plan, TrainOptions(), progress)
+    record = train_fold(trial.space, planned.dataset, trial.plan, fold, options, progress=progress)
     export_model(trial.space, planned.dataset, trial.plan, planned.fingerprint)
     return record, True
 

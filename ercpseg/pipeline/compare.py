@@ -92,7 +92,7 @@ def compare(
         done, records = 0, dict[tuple[str, str], RunRecord]()
         for number, (trial, fold) in enumerate(distinct):
             about = f"training {number + 1} of {len(distinct)}: {trial.recipe.name}, seed {trial.seed}, fold {fold}"
-            records[trial.key, fold], fresh = train_trial(trial, planned, fold, about, progress)
+            records[trial.key, fold], fresh = train_trial(space, trial, planned, fold, about, progress)
             done += fresh
         candidates = [_candidate(space, recipe, given, trials, records) for given, recipe in recipes]
         folder = comparison_folder(space, planned.dataset.name)

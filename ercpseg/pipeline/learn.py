@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ercpseg.documents.plan import Plan
 from ercpseg.documents.run import RunRecord
 from ercpseg.errors import Interrupted, UsageError
 from ercpseg.pipeline.apply import locate_model
@@ -71,6 +72,7 @@ def train(
         fresh = record is None
         if record is None:
             resolve_device(options.device or planned.plan.values.schedule.device)  # says so when it is not there
+            options = with_pretraining(space, planned.plan, options, progress)
             draw = _Curve(folder / "curve.png")
             try:
                 record = train_fold(
@@ -88,6 +90,21 @@ def train(
             progress.say(f"the tuning of {called} does not count any more: {stale}; run ercpseg tune {called} again")
     summary = folder / "validation" / "summary.json"
     return Trained(record, folder, model, documents.load_json(summary) if summary.exists() else {}, fresh)
+
+
+def with_pretraining(space: Workspace, made: Plan, options: TrainOptions, progress: Progress) -> TrainOptions:
+    """The options with the model that the plan wants to begin from, trained first, and the time that is left.
+
+    As they are where the plan wants none, or a person named a model.
+    """
+    from ercpseg.pipeline.pretrain import pretrained, pretraining_s, wants_pretraining
+
+    if options.init_from is not None or not wants_pretraining(made):
+        return options
+    source = pretrained(space, made, progress=progress)
+    spent, budget = pretraining_s(made), options.time_budget_s or made.values.schedule.time_budget_s
+    left = None if spent is None or budget is None or options.epochs is not None else budget - spent
+    return replace(options, init_from=source, time_budget_s=left)
 
 
 def _check_same_start(record: RunRecord, source: StoredModel) -> None:

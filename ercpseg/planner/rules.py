@@ -93,7 +93,10 @@ RULES: tuple[Rule, ...] = (
         rules_training.optimiser,
     ),
     Rule(("transfer.synthetic_frames",), rules_transfer.pretraining),
-    Rule(("transfer.scheme", "transfer.layers", "transfer.rate", "transfer.first_rate"), rules_transfer.transfer),
+    Rule(
+        ("transfer.scheme", "transfer.layers", "transfer.rate", "transfer.first_rate", "transfer.pretrain_share"),
+        rules_transfer.transfer,
+    ),
     Rule(("postprocess.threshold",), rules_postprocess.threshold),
     Rule(("postprocess.steps",), rules_postprocess.steps),
     Rule(("tuning.kernels_px",), rules_evidence.kernels),

@@ -34,8 +34,10 @@ def pretraining(context: Context) -> Advice:
 def transfer(context: Context) -> Advice:
     """R12: fine-tuning.
 
-    Decides: which layers learn, and how fast, where a training begins from another model's weights.
-    From: nothing in the data; it counts only with ``train --init-from``.
+    Decides: which layers learn, and how fast, where a training begins from another model's weights; whether ``train`` makes
+    that model itself, of synthetic frames.
+    From: nothing in the data; it counts only with ``train --init-from``, or where a person gives the pre-training a share of
+    the time.
     Because: all layers at a tenth of the rate came out best when a network trained on synthetic frames went on with real ones;
     the deepest layers alone came close (0.863 against 0.875). New outputs learn at the full rate.
     Source: Gherardini 2020, fine-tuning of 7, 13 and 19 layers [E1]
@@ -46,6 +48,7 @@ def transfer(context: Context) -> Advice:
         "layers": "The bottleneck and a convolution on each side, for the scheme deepest.",
         "rate": "A tenth: what was learnt should not be forgotten in the first steps.",
         "first_rate": "A tenth at the first layer, for the scheme layerwise.",
+        "pretrain_share": "Nothing is made unasked; recipes may ask.",
     }
     others = {"scheme": (("deepest", "It came close where frames are few, and learns less."),)}
     return Advice(

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from ercpseg.documents.comparison import Comparison
+from ercpseg.documents.run import RunRecord
 from ercpseg.inference.predictor import Predictor
 from ercpseg.pipeline.compare import CompareOptions, compare
 from ercpseg.planner.recipes import load_recipe
+from ercpseg.storage import documents
+from ercpseg.storage.models import load_model
 from ercpseg.storage.resources import resource_names
 from ercpseg.storage.workspace import Workspace
 
@@ -26,6 +29,7 @@ SMALL = {
     "schedule.iterations_per_epoch": 2,
     "schedule.validation_iterations": 1,
     "schedule.time_budget_s": None,
+    "transfer.synthetic_frames": 6,
 }
 NAMES = ("auto", *(name for name in resource_names("plans") if name != "auto"))
 
@@ -59,6 +63,24 @@ def test_it_trains_predicts_and_is_read_back(compared: tuple[Workspace, Comparis
     assert np.array_equal(prediction.bitmask, Predictor.load(space.root / run.folder / "model").predict(frame).bitmask)
     bits = sum(1 << ("endoscope", "guidewire", "cbd", "stone").index(structure) for structure in wanted)
     assert not (prediction.bitmask & ~np.uint8(bits)).any()
+
+
+def test_a_recipe_may_learn_on_synthetic_frames_first(compared: tuple[Workspace, Comparison]) -> None:
+    """The chain of Gherardini 2020: the model of synthetic frames is made, kept, and only the deepest layers go on."""
+    space, comparison = compared
+    run = next(c for c in comparison.candidates if c.recipe == "light-unet-synthetic-transfer").runs[0]
+    record = documents.load(next((space.root / run.folder).rglob("fold_0/run.json")), RunRecord)
+    (kept,) = (space.root / "pretraining").iterdir()
+    source = load_model(kept / "models" / "synthetic")
+    assert record.transfer is not None
+    assert (record.transfer.model, record.transfer.fold) == ("synthetic", "all")
+    assert record.transfer.model_sha256 == source.sha256
+    assert (record.transfer.kept, record.transfer.fresh) == (("guidewire",), ())
+    assert (record.transfer.scheme, record.transfer.layers_trained) == ("deepest", 3)
+    ours = load_model(space.root / run.folder / "model").weights["0"]
+    theirs = source.weights["all"]
+    same = [name for name in ours if np.array_equal(ours[name], theirs[name])]
+    assert 0 < len(ours) - len(same) <= 3 * 7  # weight and bias, and five numbers of a norm
 
 
 def test_a_recipe_is_judged_by_what_it_learns(compared: tuple[Workspace, Comparison]) -> None:
