@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: demo test test-slow lint bench setup lock docs-reference clean
+.PHONY: demo test test-slow lint bench weights setup lock docs-reference clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,10 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
+
+# Trains the weights in models/ anew; hours on two CPU cores.
+weights: $(STAMP)
+	$(BIN)/python -m tests.weights light realtime
 
 # The lock names versions and hashes, never the address of a package index.
 lock: $(STAMP)

@@ -15,7 +15,14 @@ from ercpseg.cli.options import DeviceOption, WorkspaceOption
 def predict(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder (searched in depth).")],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder, or one predict made.")],
-    model: Annotated[str, typer.Option("--model", help="A model folder or zip, or the name of a trained dataset.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="A model folder or zip, the name of a trained dataset, or weights that come with the program: light, "
+            "realtime. Default: light.",
+        ),
+    ] = None,
     fold: Annotated[
         str | None, typer.Option("--fold", help="Folds to average, for example 0,1; default: all trained.")
     ] = None,
@@ -45,7 +52,7 @@ def predict(
     such as their noise or the width of a wire, lies outside what the model was trained on.
     """
     from ercpseg.export.formats import chosen
-    from ercpseg.pipeline.apply import PredictOptions
+    from ercpseg.pipeline.apply import DEFAULT_MODEL, PredictOptions
     from ercpseg.pipeline.apply import predict as run
     from ercpseg.pipeline.shift import ADVICE
 
@@ -54,6 +61,8 @@ def predict(
     if fold is not None and folds is not None and not all(folds):
         raise errors.UsageError(f"{fold[:64]!r} names no fold", where="--fold", expected="for example 0 or 0,1")
     options = PredictOptions(folds=folds, tta=tta, device=device, overlays=overlays, formats=formats)
+    if model is None:
+        say(f"no --model, so {DEFAULT_MODEL}: it comes with the program and was trained on synthetic frames only")
     summary = run(source, output, model, workspace=workspace, options=options, progress=ConsoleProgress())
     counts = summary.counts
     speed = f"; {summary.median_ms:.0f} ms per frame (median)" if summary.median_ms else ""

@@ -19,7 +19,11 @@ def synth(
         typer.Option("--patients", help="Patients that they are spread over. Default: a third of the frames."),
     ] = None,
     domain: Annotated[
-        str, typer.Option("--domain", help="Kind of room and patients: a name (see below) or a YAML file.")
+        str,
+        typer.Option(
+            "--domain",
+            help="Kind of room and patients: a name (see below) or a YAML file. Several, with commas: patients take turns.",
+        ),
     ] = "phantom-simple",
     size: Annotated[
         int | None, typer.Option("--size", help="Height of the frames in pixels. Default: the domain's.")
@@ -52,15 +56,16 @@ def synth(
 ) -> None:
     """Synthesise ERCP fluoroscopy with overlapping truth masks, as a dataset folder that every command takes.
 
-    Domains that come with the program: phantom-simple, portrait-spot, round-field, saint-antoine, shiraz. All but the
+    Domains that come with the program: any-room, phantom-simple, portrait-spot, round-field, saint-antoine, shiraz. All but the
     first write the truth beyond masks too (courses, sizes in mm, calibration) to truth/.
     """
     from ercpseg.synthesis.catalogue import find_domain
     from ercpseg.synthesis.dataset import Options, synthesise_domain
     from ercpseg.synthesis.request import check_format
 
+    first, *others = (find_domain(name.strip()) for name in domain.split(","))
     options = Options(
-        find_domain(domain),
+        first,
         size,
         seed,
         check_format(format_),
@@ -69,6 +74,7 @@ def synth(
         paste=paste,
         from_dataset=from_dataset,
         workers=workers,
+        others=tuple(others),
     )
     summary = synthesise_domain(
         out,

@@ -12,10 +12,12 @@ from typing import Any
 
 from ercpseg.errors import DataError, UsageError
 from ercpseg.progress import SILENT, Progress
-from ercpseg.storage.resources import resource_folder
+from ercpseg.storage.resources import shipped_models
 from ercpseg.storage.workspace import Workspace
 from ercpseg.version import __version__
 
+DEFAULT_MODEL = "light"
+"""Weights that come with the package, trained on synthetic frames only: what predicts when no model is named."""
 REASONS = 5
 """How many of the reasons are told when no frame can be used."""
 
@@ -35,7 +37,7 @@ class PredictOptions:
 def predict(
     source: Path,
     output: Path,
-    model: str | Path,
+    model: str | Path | None = None,
     *,
     workspace: Workspace | str | Path | None = None,
     options: PredictOptions = PredictOptions(),
@@ -43,9 +45,8 @@ def predict(
 ) -> Any:
     """Segment every frame of a file or folder into ``output``; returns the writer's summary and the shift alarm.
 
-    The same again writes only what is missing.
-
-    ``model`` is a model folder or zip, the name of a dataset of the workspace, or of shipped weights.
+    ``model`` is a model folder or zip, the name of a dataset of the workspace, or of shipped weights;
+    None: the shipped :data:`DEFAULT_MODEL`. The same again writes only what is missing.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def predict(
     if not source.exists():
         raise UsageError("there is no such file or folder", where=source, expected="frames to segment")
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
-    path = locate_model(model, space)
+    path = default_model() if model is None else locate_model(model, space)
     predictor = Predictor.load(path, folds=options.folds, device=options.device, tta=options.tta)
     start = time.perf_counter()
     frames = FrameFolder(source)
@@ -114,6 +115,22 @@ def _nothing_usable(source: Path, reasons: list[str]) -> DataError:
     )
 
 
+def default_model() -> Path:
+    """The folder of the shipped weights that predict when no model is named.
+
+    Raises
+    ------
+    UsageError
+        when this copy of the program came without them.
+    """
+    shipped = shipped_models()
+    if DEFAULT_MODEL not in shipped:
+        raise UsageError(
+            f"this copy of ercpseg came without its weights {DEFAULT_MODEL!r}", where="--model", expected="a model"
+        )
+    return shipped[DEFAULT_MODEL]
+
+
 def locate_model(model: str | Path, workspace: Workspace, *, where: str = "--model") -> Path:
     """The folder or zip of what a person calls a model.
 
@@ -129,7 +146,7 @@ def locate_model(model: str | Path, workspace: Workspace, *, where: str = "--mod
         return path
     if name in trained:
         return workspace.model_folder(name)
-    shipped = {p.name: p for p in sorted((resource_folder("plans").parent / "_models").glob("*")) if p.is_dir()}
+    shipped = shipped_models()
     if name in shipped:
         return shipped[name]
     known = ", ".join([*trained, *shipped]) or "none yet"

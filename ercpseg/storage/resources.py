@@ -1,4 +1,4 @@
-"""Finds the recipes and descriptors that come with the package, installed or in a checkout."""
+"""Finds the recipes, descriptors and weights that come with the package, installed or in a checkout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def resource_folder(kind: str) -> Path:
-    """The folder ``plans`` or ``datasets``: inside the installed package, else at the top of the checkout."""
+    """The folder ``plans``, ``datasets`` or ``models``: inside the installed package, else at the top of the checkout."""
     installed = _PACKAGE / f"_{kind}"
     checkout = _PACKAGE.parent / kind
     # Beside an installed package a folder of that name belongs to somebody else.
@@ -20,6 +20,11 @@ def resource_folder(kind: str) -> Path:
 def resource_names(kind: str) -> list[str]:
     """Names of the YAML files of ``kind``, without suffix."""
     return sorted(path.stem for path in resource_folder(kind).glob("*.yaml"))
+
+
+def shipped_models() -> dict[str, Path]:
+    """The model folders that come with the package, by name."""
+    return {path.parent.name: path.parent for path in sorted(resource_folder("models").glob("*/model.json"))}
 
 
 def find_resource(kind: str, name: str) -> Path:

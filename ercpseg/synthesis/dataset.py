@@ -43,6 +43,8 @@ class Options:
     """What frames are like beyond their number: a domain, its frame height, one series per patient, the user's frames.
 
     ``from_dataset``: a dataset folder whose frames that show nothing are the backgrounds, and whose masks are pasted on them.
+    Patients take turns between ``domain`` and ``others``.
+
     ``workers`` processes work at it (0: as many as are worth it); the files do not depend on their number.
     """
 
@@ -55,6 +57,7 @@ class Options:
     paste: Path | None = None
     from_dataset: Path | None = None
     workers: int = 1
+    others: tuple[Domain, ...] = ()
 
 
 def synthesise(
@@ -101,12 +104,12 @@ def synthesise_domain(
     Interrupted
         after SIGINT; the same call goes on.
     """
-    size = options.size or options.domain.frame.height_px
-    check_numbers(frames, patients, size, options.seed, options.file_format)
+    for domain in (options.domain, *options.others):
+        check_numbers(frames, patients, options.size or domain.frame.height_px, options.seed, options.file_format)
     _check_options(options)
     _check_folder(out)
     materials = _materials(options, patients)
-    request = _request(frames, patients, size, options, materials)
+    request = _request(frames, patients, options, materials)
     with _only_here(out):
         _check_content(out, request)
         documents.save(out / UNDER_WAY, request)
@@ -128,6 +131,8 @@ def synthesise_domain(
 def _check_options(options: Options) -> None:
     if options.paste is not None and options.backgrounds is None:
         raise UsageError("masks without frames to paste them on", where="--paste", expected="--backgrounds DIR as well")
+    if options.others and any(domain.kind == "phantom" for domain in (options.domain, *options.others)):
+        raise UsageError("the simple phantom stands alone", where="--domain", expected="domains of another kind")
     if options.domain.kind == "phantom":
         asked = {
             "--series": options.series,
@@ -170,14 +175,15 @@ def _materials(options: Options, patients: int) -> Materials:
     return Materials(backgrounds[:patients], annotated)
 
 
-def _request(frames: int, patients: int, size: int, options: Options, materials: Materials) -> Request:
+def _request(frames: int, patients: int, options: Options, materials: Materials) -> Request:
     grounds = [background.grey for background in materials.backgrounds]
     masks = [mask for one in materials.annotated for _, mask in sorted(one.masks.items())]
     return Request.new(
         domain=options.domain,
+        others=options.others,
         frames=frames,
         patients=patients,
-        height_px=size,
+        height_px=options.size or (None if options.others else options.domain.frame.height_px),
         seed=options.seed,
         file_format=options.file_format,
         series=options.series,

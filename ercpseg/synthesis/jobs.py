@@ -92,13 +92,14 @@ def _last_files(job: Job, request: Request, out: Path) -> list[Path]:
 
 
 def _studio(job: Job, request: Request, materials: Materials) -> Studio:
+    domain = request.domain_of(job.patient)
     if not materials.backgrounds:
-        return open_studio(request.domain, request.seed, job.patient, request.height_px)
+        return open_studio(domain, request.seed, job.patient, request.height_px)
     background = materials.backgrounds[job.patient]
     if not materials.annotated:
-        return BackgroundStudio.of(request.domain, request.seed, job.patient, background)
+        return BackgroundStudio.of(domain, request.seed, job.patient, background)
     height = background.grey.shape[0]
-    who = Patient.sample(request.domain, request.seed, job.patient, height, bare=True)
+    who = Patient.sample(domain, request.seed, job.patient, height, bare=True)
     return PasteStudio(who, background, materials.annotated)
 
 

@@ -91,7 +91,7 @@ class DuctSettings(Section):
     streaming: Spread = spread(0.05, 0.4, low=0, high=1, source="variation of the concentration along and across")
     partial: float = chance(0.28, "the column ends before the confluence or begins above the papilla")
     stricture: float = chance(0.22)
-    intrahepatic: float = chance(0.72, "branches filled, given a filled duct")
+    intrahepatic: float = chance(0.82, "branches filled, given a filled duct")
     branch_levels: Spread = spread(2, 6, 6.99, low=0, high=7, source="generations that a tree has; " + BY_EYE)
     branch_iodine: Spread = spread(
         1.0, 2.2, low=0.1, high=5, source="in branches over the common duct: less bile dilutes it"
@@ -122,9 +122,11 @@ class WireSettings(Section):
     )
     second: float = chance(0.06)
     core_steel_mm: Spread = spread(
-        0.17, 0.6, low=0.02, high=3, source="steel equal to the nitinol core's middle; " + BY_EYE
+        0.08, 0.25, 0.6, low=0.02, high=3, source="steel equal to the nitinol core's middle; " + BY_EYE
     )
-    tip_steel_mm: Spread = spread(0.5, 1.3, low=0.02, high=5, source="the same of the tungsten-loaded tip; " + BY_EYE)
+    tip_steel_mm: Spread = spread(
+        0.3, 0.6, 1.3, low=0.02, high=5, source="the same of the tungsten-loaded tip; " + BY_EYE
+    )
     tip_mm: Spread = spread(
         25, 70, low=5, high=200, source="length of the radiopaque hydrophilic tip: 50 in data sheets"
     )
@@ -147,8 +149,8 @@ class DeviceSettings(Section):
     metal_stent: float = chance(0.03)
     drain: float = chance(0.05)
     clips: float = chance(0.16)
-    leads: float = chance(0.14, "ECG leads and external lines")
-    foreign_wire: float = chance(0.04, "a thin line outside of the body across the field")
+    leads: float = chance(0.2, "ECG leads and external lines")
+    foreign_wire: float = chance(0.07, "a thin line outside of the body across the field")
     tablets: float = chance(0.05, "round dense things outside of the duct, such as contrast in diverticula")
 
 

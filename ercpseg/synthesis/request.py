@@ -22,9 +22,12 @@ class Request(Document):
 
     SCHEMA: ClassVar[str] = "ercpseg.synthesis/1"
     domain: Domain
+    others: tuple[Domain, ...] = Field(default=(), description="further domains; patients take turns between all")
     frames: int = Field(description="frames in all")
     patients: int = Field(description="patients that they are spread over, evenly")
-    height_px: int = Field(description="height of the frames; with backgrounds that of each background")
+    height_px: int | None = Field(
+        description="height of the frames; with backgrounds that of each background; null: that of each domain"
+    )
     seed: int
     file_format: FileFormat = Field(description="`png`, or `dicom`: one multi-frame object per patient")
     series: bool = Field(description="whether a patient's frames are one series")
@@ -37,15 +40,19 @@ class Request(Document):
         """Whether every frame has a truth document beside its masks."""
         return self.domain.kind == "scene" and self.pasted_sha256 is None
 
-    @property
-    def prefix(self) -> str:
-        """What names of patients begin with; no ``_`` in it, since the text before the first one is the patient."""
-        short = "s" if self.domain.kind == "phantom" else self.domain.name.replace("-", "")
+    def domain_of(self, number: int) -> Domain:
+        """The domain that a patient is drawn from."""
+        return (self.domain, *self.others)[number % (1 + len(self.others))]
+
+    def prefix(self, number: int) -> str:
+        """What a patient's name begins with; no ``_`` in it, since the text before the first one is the patient."""
+        domain = self.domain_of(number)
+        short = "s" if domain.kind == "phantom" else domain.name.replace("-", "")
         return short if self.backgrounds_sha256 is None else f"on{short}"
 
     def patient_name(self, number: int) -> str:
         """The name of a patient."""
-        return patient_name(self.seed, number, self.prefix)
+        return patient_name(self.seed, number, self.prefix(number))
 
     def stem(self, number: int, frame: int) -> str:
         """The name of a frame."""

@@ -68,6 +68,7 @@ class FieldSettings(Section):
     """Where the picture is exposed."""
 
     shape: Literal["round", "rectangle", "full"] = "round"
+    other: float = chance(0.0, "share of rooms with one of the other two shapes instead")
     radius: Spread = spread(
         0.4955, 0.4985, low=0.2, high=0.75, source="of a round field, as a share of the frame's height"
     )

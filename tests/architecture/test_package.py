@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
+import sys
 import tomllib
 import zipfile
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SUFFIXES = {".py", ".html", ".yaml", ".typed"}
+SUFFIXES = {".py", ".html", ".yaml", ".typed", ".json", ".safetensors", ""}  # the last: sums of a model folder
 # Written in pieces, so that this file does not hold what it looks for.
 MACHINE_PATH = re.compile(r"(?<![\w./~}])/(?:" + "|".join(("work", "root", "home", "Users")) + r")/\w")
 INDEX_HOST = re.compile("|".join(("py" + r"pi\.org", "python" + r"hosted\.org", r"download\.py" + r"torch\.org")))
@@ -25,7 +27,9 @@ def published() -> list[Path]:
     if run.returncode == 0:
         found = [ROOT / name for name in run.stdout.decode().split("\0") if name]
     else:
-        found = [p for name in ("ercpseg", "plans", "datasets", "tests", "docs") for p in (ROOT / name).rglob("*")]
+        found = [
+            p for name in ("ercpseg", "plans", "datasets", "models", "tests", "docs") for p in (ROOT / name).rglob("*")
+        ]
         found += list(ROOT.glob("*"))
     return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
 
@@ -44,7 +48,7 @@ def test_the_wheel_patterns_choose_what_the_program_needs() -> None:
     needed = {
         path.relative_to(ROOT).as_posix()
         for path in published()
-        if path.suffix != ".md" and path.relative_to(ROOT).parts[0] in {"ercpseg", "plans", "datasets"}
+        if path.suffix != ".md" and path.relative_to(ROOT).parts[0] in {"ercpseg", "plans", "datasets", "models"}
     }
     assert chosen == needed
     assert {"ercpseg/py.typed", "ercpseg/reporting/report.html", "ercpseg/__main__.py"} <= chosen
@@ -58,12 +62,24 @@ def test_the_wheel_itself_holds_the_same(tmp_path: Path) -> None:
     (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with zipfile.ZipFile(built) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    moved = {"plans": "ercpseg/_plans", "datasets": "ercpseg/_datasets", "ercpseg": "ercpseg"}
+    moved = {name: f"ercpseg/_{name}" for name in ("plans", "datasets", "models")} | {"ercpseg": "ercpseg"}
     expected = set()
     for path in wheel_sources():
         first, *rest = path.relative_to(ROOT).parts
         expected.add("/".join((moved[first], *rest)))
     assert names == expected
+    with zipfile.ZipFile(built) as wheel:
+        wheel.extractall(tmp_path / "installed")
+    code = "from ercpseg.pipeline.apply import default_model; print(default_model())"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(found.stdout.strip()) == tmp_path / "installed" / "ercpseg" / "_models" / "light"
 
 
 def test_no_file_names_a_machine_or_a_package_index() -> None:

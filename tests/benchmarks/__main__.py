@@ -11,7 +11,19 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.benchmarks import ablation, cli, demo, expected, importing, planning, real, realism, throughput, windows
+from tests.benchmarks import (
+    ablation,
+    cli,
+    demo,
+    expected,
+    importing,
+    planning,
+    real,
+    realism,
+    shipped,
+    throughput,
+    windows,
+)
 from tests.benchmarks.machine import machine
 
 BENCHMARKS = {
@@ -25,7 +37,8 @@ BENCHMARKS = {
     "demo": demo.run_benchmark,
     "xca": real.xca,
     "cxr": real.cxr,
-    "ercp-frames": real.ercp_frames,
+    "zero-shot": shipped.zero_shot,
+    "transfer": shipped.transfer,
     "realism": realism.run_benchmark,
 }
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"

@@ -1,9 +1,7 @@
-"""Real data of ``ERCPSEG_TEST_DATA``: training on vessels and on chest X-rays, and a look at real ERCP frames."""
+"""Real data of ``ERCPSEG_TEST_DATA``: training on vessels and on chest X-rays."""
 
 from __future__ import annotations
 
-import collections
-import csv
 import json
 import os
 import shutil
@@ -11,11 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.demo import finished, score_table
+from tests.benchmarks.demo import score_table
 from tests.benchmarks.machine import run, script
 
 
-def _data(name: str) -> Path:
+def data(name: str) -> Path:
+    """A folder of the development data."""
     root = os.environ.get("ERCPSEG_TEST_DATA")
     if not root:
         raise SystemExit("set ERCPSEG_TEST_DATA to the folder of development data")
@@ -46,8 +45,8 @@ def xca() -> str:
     """The 40 training angiograms, ten minutes of training, the 40 testing angiograms."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        _split(_data("xca-vessels"), root / "train", lambda stem: stem.startswith("training"))
-        _split(_data("xca-vessels"), root / "test", lambda stem: stem.startswith("testing"))
+        _split(data("xca-vessels"), root / "train", lambda stem: stem.startswith("training"))
+        _split(data("xca-vessels"), root / "test", lambda stem: stem.startswith("testing"))
         scores, seconds = _train_and_score(root, "xca", "all", "10m")
     return (
         "## Coronary angiograms (real)\n\n"
@@ -60,7 +59,7 @@ def cxr() -> str:
     """100 chest X-rays, eight overlapping structures, mixed sizes and formats: every fifth held out."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        source = _data("cxr-lines")
+        source = data("cxr-lines")
         stems = sorted(path.stem for path in (source / "images").iterdir())
         held_out = set(stems[::5])
         _split(source, root / "train", lambda stem: stem not in held_out)
@@ -71,35 +70,4 @@ def cxr() -> str:
         "100 images of mixed size and format with eight overlapping structures "
         "(github.com/GeneralBlockchain/covid-19-chest-xray-segmentations-dataset, annotations CC BY 4.0); every fifth image "
         f"held out, no patient ids; budget 5 minutes, {seconds:.0f} s in all.\n\n" + score_table(scores)
-    )
-
-
-def ercp_frames() -> str:
-    """The demo's model on real ERCP frames, scored where a few are annotated. Nothing was tuned on them."""
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        model = finished()[0] / "workspace" / "models" / "demo"
-        seconds = run(
-            [script("ercpseg"), "predict", str(_data("ercp-frames")), str(root / "frames"), "--model", str(model)]
-        )
-        with (root / "frames" / "frames.csv").open() as handle:
-            status = collections.Counter(row["status"] for row in csv.DictReader(handle))
-        run(
-            [
-                script("ercpseg"),
-                "predict",
-                str(_data("ercp-annotated") / "images"),
-                str(root / "out"),
-                "--model",
-                str(model),
-            ]
-        )
-        run([script("ercpseg"), "evaluate", str(root / "out"), str(_data("ercp-annotated"))])
-        scores = json.loads((root / "out" / "scores.json").read_text())
-    counts = ", ".join(f"{n} {name}" for name, n in sorted(status.items()))
-    return (
-        "## Real ERCP frames, zero-shot\n\n"
-        f"The demo's model, trained on synthetic frames only, on real ERCP frames (MIQR-CC): {counts} in {seconds:.0f} s. "
-        "Six frames were annotated by one non-clinical annotator; the figures say how far synthetic training carries.\n\n"
-        + score_table(scores)
     )

@@ -51,8 +51,12 @@ class Field:
         for heading in (0.0, 90.0, 180.0, 270.0, 135.0):
             if happens(rng, spec.blades):
                 blades.append((heading + rng.normal(0, 4), reach - rng.uniform(-0.01, 0.09)))
+        shape = str(spec.shape)
+        if spec.other:
+            others = [name for name in ("round", "rectangle", "full") if name != shape]
+            shape = others[int(rng.integers(2))] if happens(rng, spec.other) else shape
         return cls(
-            spec.shape, (rng.uniform(-0.002, 0.002), rng.uniform(-0.002, 0.002)), draw(rng, spec.radius),
+            shape, (rng.uniform(-0.002, 0.002), rng.uniform(-0.002, 0.002)), draw(rng, spec.radius),
             (draw(rng, spec.height), draw(rng, spec.width)), tuple(cuts), tuple(blades), draw(rng, spec.blade_mm),
             iris=_iris(rng) if happens(rng, spec.iris) else None, iris_mm=draw(rng, spec.iris_mm),
             soft=rng.uniform(0.004, 0.02) if happens(rng, spec.soft_edge) else 0.0,

@@ -92,6 +92,7 @@ def _radius(rng: np.random.Generator, spec: DuctSettings, at: Array, length: flo
     radius = radius * (
         1 + rng.uniform(0.01, 0.06) * np.sin(at / rng.uniform(0.8, 2.5) + 2 * np.sin(at / rng.uniform(3, 9)))
     )
+    radius = radius * (1 + rng.uniform(0, 0.12) * _waves(rng, len(at), rng.uniform(2, 9)))
     narrow = draw(rng, spec.taper)
     blunt = rng.uniform(0.03, 0.28)
     radius = radius * (narrow + (1 - narrow) * np.clip(s / blunt, 0, 1) ** rng.uniform(0.5, 1))
@@ -104,6 +105,14 @@ def _radius(rng: np.random.Generator, spec: DuctSettings, at: Array, length: flo
         radius = np.convolve(np.pad(radius, 3, mode="edge"), np.full(7, 1 / 7), "valid")
         narrowed = float(place * length)
     return np.maximum(radius, 0.45), narrowed
+
+
+def _waves(rng: np.random.Generator, count: int, smooth: float) -> Array:
+    """Random unevenness (count,) of unit variance, smooth over ``smooth`` steps: no wall is straight."""
+    from scipy.ndimage import gaussian_filter1d
+
+    waves = gaussian_filter1d(rng.standard_normal(count), smooth, mode="nearest")
+    return np.asarray(waves / max(float(waves.std()), 1e-6))
 
 
 def _grow(rng: np.random.Generator, ducts: list[Duct], parent: int, heading: tuple[float, float], levels: int) -> None:

@@ -9,8 +9,9 @@ from ercpseg.errors import Interrupted, StorageError, UsageError, WorkspaceBusy
 from ercpseg.storage.images import read_png
 from ercpseg.storage.workspace import Workspace
 from ercpseg.synthesis import dataset, jobs
-from ercpseg.synthesis.dataset import FINISHED, UNDER_WAY, Options, synthesise_domain
-from ercpseg.synthesis.jobs import Job, plan_jobs
+from ercpseg.synthesis.catalogue import find_domain
+from ercpseg.synthesis.dataset import FINISHED, UNDER_WAY, Options, _request, synthesise_domain
+from ercpseg.synthesis.jobs import Job, Materials, plan_jobs
 from ercpseg.synthesis.request import Request
 from ercpseg.synthesis.studio import open_studio
 from ercpseg.synthesis.truth import Truth
@@ -53,6 +54,29 @@ def test_every_frame_has_image_masks_and_truth(written, busy):
 
 def test_two_processes_write_the_same_bytes(written, tmp_path, options):
     assert content(make(tmp_path / "out", options, workers=2).folder) == content(written.folder)
+
+
+def test_patients_of_several_domains_take_turns(tmp_path, options, written):
+    other = find_domain("shiraz")
+    mixed = synthesise_domain(
+        tmp_path / "out", frames=4, patients=4, options=Options(options.domain, SIZE, seed=2, others=(other,))
+    )
+    files = content(mixed.folder)
+    images = sorted(name for name in files if name.startswith("images/"))
+    names = ("roundfield2p0000", "roundfield2p0002", "shiraz2p0001", "shiraz2p0003")
+    assert images == [f"images/{name}_f0000.png" for name in names]
+    # A patient's number and domain say all, whoever the others are.
+    assert files["images/roundfield2p0002_f0000.png"] == content(written.folder)["images/roundfield2p0002_f0000.png"]
+    frame = open_studio(other, 2, 3, SIZE).frame(0)
+    np.testing.assert_array_equal(read_png(mixed.folder / "images" / "shiraz2p0003_f0000.png"), frame.eight_bits)
+    with pytest.raises(UsageError, match="stands alone"):
+        make(tmp_path / "no", options, others=(find_domain("phantom-simple"),))
+
+
+def test_without_a_size_each_domain_has_its_own(options):
+    request = _request(2, 2, Options(options.domain, others=(find_domain("saint-antoine"),)), Materials())
+    assert request.height_px is None
+    assert [open_studio(request.domain_of(n), 0, n, None).who.view.shape[0] for n in range(2)] == [512, 1024]
 
 
 def test_more_frames_do_not_change_those_there_are(written, tmp_path, options):

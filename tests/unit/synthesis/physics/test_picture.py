@@ -124,3 +124,10 @@ def test_fields_are_as_large_as_real_ones(domain, low, high):
     shares = [Field.sample(rng, chosen).hard(view).mean() for _ in range(40)]
     assert low < min(shares)
     assert max(shares) < high
+
+
+def test_a_domain_of_any_room_shows_every_shape_of_field():
+    chosen, rng = find_domain("any-room"), np.random.default_rng(0)
+    shapes = [Field.sample(rng, chosen).shape for _ in range(60)]
+    assert set(shapes) == {"round", "rectangle", "full"}
+    assert 0.35 < np.mean([shape == "round" for shape in shapes]) < 0.75  # 55 % are meant

@@ -67,13 +67,16 @@ def test_a_wire_is_its_centreline_at_its_width(scenes):
         visible = at(drawn.field & ~drawn.masks["endoscope"], points)
         # Points are written with two decimals, so one that lies between two pixels may round the other way.
         assert (seen != (bare & visible & at(drawn.masks["guidewire"], points))).sum() <= 1
-        assert seen[bare & visible].mean() > 0.98 if (bare & visible).any() else True
+        missing = ~seen[bare & visible]
+        assert missing.sum() <= 1 + 0.02 * len(missing)  # the very first point may round to before the mask's begin
         assert wire.tip_px == wire.centreline_px[-1]
         if seen.sum() < 40:
             continue
         step = arc_length(points)[-1] / (len(points) - 1)
         width_px = drawn.masks["guidewire"].sum() / (seen.sum() * step)
-        expected = max(wire.diameter_mm / truth.calibration.duct_mm_per_px, 1.5)
+        # As wide as it looks: its own width and the blur's, half a maximum high.
+        shown_mm = np.hypot(wire.diameter_mm, 2 * np.sqrt(2 * np.log(2)) * now.patient.chain.blur_mm)
+        expected = max(shown_mm / truth.calibration.duct_mm_per_px, 1.5)
         assert width_px == pytest.approx(expected, rel=0.2)
         checked += 1
     assert checked >= 6
