@@ -7,6 +7,7 @@ the weights before, new frames every time. Lengths are in epochs, so that two ma
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +63,17 @@ def ship(model: Path, name: str, told: str) -> Path:
     weights = {
         entry.file: encode_arrays(stored.weights[entry.fold], {"fold": entry.fold}) for entry in stored.card.folds
     }
-    card = ModelCard.model_validate(
-        stored.card.model_dump(by_alias=True)
-        | {"name": name, "ercpseg_version": __version__, "training_data": told, "limits": LIMITS}
-    )
+    folds = [
+        entry.model_dump() | {"sha256": hashlib.sha256(weights[entry.file]).hexdigest()} for entry in stored.card.folds
+    ]
+    changed = {
+        "name": name,
+        "ercpseg_version": __version__,
+        "training_data": told,
+        "limits": LIMITS,
+        "folds": folds,
+    }
+    card = ModelCard.model_validate(stored.card.model_dump(by_alias=True) | changed)
     write_model(MODELS / name, stored.plan, card, weights)
     return MODELS / name
 

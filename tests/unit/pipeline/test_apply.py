@@ -33,7 +33,7 @@ def test_no_model(trained, tmp_path, monkeypatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="its zip, or one of: tiny"):
         locate_model(name, trained)
-    with pytest.raises(UsageError, match="none yet"):
+    with pytest.raises(UsageError, match="or one of: light"):
         locate_model(name, Workspace(tmp_path / "other"))
 
 
