@@ -215,7 +215,7 @@ def test_planning_again_with_other_options_keeps_the_order_of_structures(workspa
     assert planned.dataset.structures == ("endoscope", "guidewire", "cbd", "stone")
     assert planned.plan.values.heads.structures == planned.dataset.structures
     other = (("heads.structures", ["cbd", "endoscope", "guidewire", "stone"]),)
-    with pytest.raises(UsageError, match="order of their bits"):
+    with pytest.raises(UsageError, match="each once and in this order"):
         plan("tiny", workspace=workspace, options=PlanOptions(device="cpu", time_budget_s=3, overrides=other))
 
 
