@@ -160,6 +160,14 @@ def test_a_result_is_filed_under_the_patient_and_the_study_of_its_source(folder:
     assert "PlanePositionSequence" not in str(result)
 
 
+def test_that_identity_was_removed_is_repeated_only_with_how(tmp_path: Path) -> None:
+    """The flag without a method is against the standard (PS3.3 C.7.1.1, type 1C)."""
+    write_dicom(tmp_path / "in/a.dcm", PatientIdentityRemoved="YES")
+    predicted(tmp_path / "in", tmp_path / "out", ["dicom-seg"])
+    assert "PatientIdentityRemoved" not in pydicom.dcmread(tmp_path / "out/dicom-seg/a.dcm")
+    assert valid(tmp_path / "out/dicom-seg/a.dcm") == []
+
+
 def test_the_segmentation_refers_to_its_series(folder: Path) -> None:
     """Without this OHIF does not find the image that a segmentation lies on."""
     source = pydicom.dcmread(folder / "in/xa-5.dcm")
