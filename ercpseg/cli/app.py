@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ercpseg import errors
-from ercpseg.cli import apply, assess, bring, compare, datasets, learn, make, plans, prepare, tune
+from ercpseg.cli import apply, assess, bring, compare, datasets, deploy, learn, make, plans, prepare, tune
 from ercpseg.cli.console import fail
 from ercpseg.version import __version__
 
@@ -36,6 +36,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": learn.train,
     "tune": tune.tune,
     "predict": apply.predict,
+    "bench": deploy.bench,
+    "export": deploy.export,
     "evaluate": assess.evaluate,
     "report": assess.report,
     "compare": compare.compare,

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ercpseg import errors
 from ercpseg.cli.console import ConsoleProgress, say
-from ercpseg.cli.options import DeviceOption, WorkspaceOption
+from ercpseg.cli.options import BatchOption, DeviceOption, PrecisionOption, RuntimeOption, WorkspaceOption
+from ercpseg.cli.threads import wait_without_spinning
+
+if TYPE_CHECKING:
+    from ercpseg.pipeline.apply import PredictOptions
 
 
 def predict(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A file or a folder (searched in depth).")],
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new or empty folder, or one predict made.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A file, a folder (searched in depth), or - (see below).")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUTPUT", help="A new or empty folder, or one predict made.", show_default=False),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
-            help="A model folder or zip, the name of a trained dataset, or weights that come with the program: light, "
-            "realtime. Default: light.",
+            help="A model folder or zip, the name of a trained dataset, a results folder of nnU-Net, or weights that come "
+            "with the program: light, realtime. Default: light.",
         ),
     ] = None,
     fold: Annotated[
@@ -42,6 +52,9 @@ def predict(
     overlays: Annotated[
         bool, typer.Option("--overlays/--no-overlays", help="Write pictures with outlines too.")
     ] = True,
+    runtime: RuntimeOption = "auto",
+    precision: PrecisionOption = "auto",
+    batch: BatchOption = None,
     workspace: WorkspaceOption = None,
 ) -> int:
     """Segment frames: PNG, TIFF, JPEG, BMP and DICOM, single and multi-frame.
@@ -50,20 +63,48 @@ def predict(
     row for everything found, and run.json. Other formats have folders of their own, and exports.csv says what was written.
     The same command again goes on where it was stopped and writes only what is missing. Warns when a quantity of the frames,
     such as their noise or the width of a wire, lies outside what the model was trained on.
+
+    With - as INPUT and no OUTPUT, frames are read from standard input and masks written to standard output, each as a line
+    of JSON and raw bytes, for other programs that show live video.
     """
     from ercpseg.export.formats import chosen
     from ercpseg.pipeline.apply import DEFAULT_MODEL, PredictOptions
     from ercpseg.pipeline.apply import predict as run
-    from ercpseg.pipeline.shift import ADVICE
 
-    formats = chosen(format_)
-    folds = None if fold is None else tuple(part.strip() for part in fold.split(","))
-    if fold is not None and folds is not None and not all(folds):
-        raise errors.UsageError(f"{fold[:64]!r} names no fold", where="--fold", expected="for example 0 or 0,1")
-    options = PredictOptions(folds=folds, tta=tta, device=device, overlays=overlays, formats=formats)
+    wait_without_spinning()
+    if output is None and str(source) != "-":
+        raise errors.UsageError("OUTPUT is missing", where="ercpseg predict", expected="a folder to write to")
+    options = PredictOptions(
+        folds=_folds(fold),
+        tta=tta,
+        device=device,
+        overlays=overlays,
+        formats=chosen(format_),
+        runtime=runtime,
+        precision=precision,
+        batch=batch,
+    )
+    if output is None:
+        return _serve(model, options, workspace)
+    summary = run(source, output, model, workspace=workspace, options=options, progress=ConsoleProgress())
     if model is None:
         say(f"no --model, so {DEFAULT_MODEL}: it comes with the program and was trained on synthetic frames only")
-    summary = run(source, output, model, workspace=workspace, options=options, progress=ConsoleProgress())
+    return _tell(summary, output, overlays)
+
+
+def _folds(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    folds = tuple(part.strip() for part in text.split(","))
+    if not all(folds):
+        raise errors.UsageError(f"{text[:64]!r} names no fold", where="--fold", expected="for example 0 or 0,1")
+    return folds
+
+
+def _tell(summary: Any, output: Path, overlays: bool) -> int:
+    """Print what was found, done and written; the exit code."""
+    from ercpseg.pipeline.shift import ADVICE
+
     counts = summary.counts
     speed = f"; {summary.median_ms:.0f} ms per frame (median)" if summary.median_ms else ""
     say(
@@ -80,3 +121,11 @@ def predict(
         say(f"wrote {output / name}")
     refused = counts["refused"] + sum(files["refused"] for files in summary.exports.values())
     return errors.EXIT_SOME_REFUSED if refused else errors.EXIT_DONE
+
+
+def _serve(model: str | None, options: PredictOptions, workspace: Path | None) -> int:
+    """Answer frames of standard input on standard output, which carries nothing else."""
+    from ercpseg.pipeline.apply import serve
+
+    served = serve(sys.stdin.buffer, sys.stdout.buffer, model, workspace=workspace, options=options)
+    return errors.EXIT_SOME_REFUSED if served.refused else errors.EXIT_DONE

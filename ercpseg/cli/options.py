@@ -89,6 +89,22 @@ KeepNamesOption = Annotated[
         help="Call frames of DICOM files by their file's name. Default: ids that tell nothing about a person.",
     ),
 ]
+RuntimeOption = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        help="auto (the fastest, by a measurement of two seconds), torch, onnxruntime (extra onnx), compile.",
+    ),
+]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", help="auto (half on CUDA, else single), fp32, bf16, fp16.")
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", help="Frames per call. Default: 1 on a CPU, 8 on CUDA.", min=1, max=256, show_default=False
+    ),
+]
 HoldOutOption = Annotated[
     str | None,
     typer.Option(

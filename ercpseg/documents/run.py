@@ -64,14 +64,14 @@ class RunRecord(Document):
 
 
 class FoldWeights(Part):
-    """The weights of one fold inside a model folder."""
+    """The weights of one fold inside a model folder. What a foreign model does not tell is null."""
 
     fold: str
     file: str
     sha256: str
-    epochs: int
-    iterations: int
-    seed: int
+    epochs: int | None
+    iterations: int | None
+    seed: int | None
     began_from: str | None = Field(None, description="SHA-256 of the model that the training began from")
 
 
@@ -83,9 +83,9 @@ class ModelCard(Document):
     name: str
     structures: tuple[str, ...]
     ercpseg_version: str
-    plan_sha256: str
-    frames: int
-    patients: int
+    plan_sha256: str = Field(description="of plan.json; of serving.json in a model that stock nnU-Net trained")
+    frames: int | None = Field(description="frames trained on; null where a foreign model does not tell")
+    patients: int | None = Field(description="patients trained on; null where it is not known")
     folds: tuple[FoldWeights, ...]
     training_data: str
     intended_use: str = "Research on X-ray fluoroscopy of ERCP. Not a medical device; not for diagnosis or treatment."

@@ -50,8 +50,13 @@ class Choice:
 
     def missing(self, output: Path, name: str) -> list[FrameFormat]:
         """The formats whose files of the frame called ``name`` are not all there."""
-        return [f for f in self.frames if not all((output / p).is_file() for p in files_of(f, name, self.structures))]
+        return [f for f in self.frames if not all(_is_whole(output / p) for p in files_of(f, name, self.structures))]
 
 
 def _places(formats: Sequence[FrameFormat], structures: StructureSet) -> dict[str, str]:
     return {LABELS: LABEL_SUFFIX, **{f: form.suffix for form in formats for f in form.folders(structures)}}
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the file is there; one that a power cut left empty is not."""
+    return path.is_file() and path.stat().st_size > 0

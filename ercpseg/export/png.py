@@ -24,7 +24,7 @@ class Masks:
     def write(self, output: Path, result: Result) -> None:
         """Write the masks."""
         for name, mask in result.masks.items():
-            write_png(output / "masks" / name / f"{result.frame.name}{self.suffix}", mask)
+            write_png(output / "masks" / name / f"{result.frame.name}{self.suffix}", mask, durable=False)
 
 
 class Overlays:
@@ -41,4 +41,4 @@ class Overlays:
     def write(self, output: Path, result: Result) -> None:
         """Write the picture."""
         picture = overlay(result.frame.pixels, result.masks, result.structures.names)
-        write_png(output / "overlays" / f"{result.frame.name}{self.suffix}", picture)
+        write_png(output / "overlays" / f"{result.frame.name}{self.suffix}", picture, durable=False)

@@ -18,21 +18,32 @@ if TYPE_CHECKING:
     import torch
 
 
+NEVER = -30.0
+"""Logit of what lies outside the part of a frame that the network saw: probability 1e-13."""
 THIN_PX = 2.0
 """Below this working width a majority vote breaks a line (sampling theorem)."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Native and working size (y, x) of one frame: all that is needed to bring a result back."""
+    """Native and working size (y, x) of one frame: all that is needed to bring a result back.
+
+    ``box``, where a scheme cuts frames: first and last + 1 row and column of what it kept, in native pixels.
+    """
 
     native: tuple[int, int]
     working: tuple[int, int]
+    box: tuple[tuple[int, int], tuple[int, int]] | None = None
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """Native size (y, x) of what was kept."""
+        return self.native if self.box is None else (self.box[0][1] - self.box[0][0], self.box[1][1] - self.box[1][0])
 
     @property
     def scale(self) -> float:
         """Working / native length."""
-        return max(self.working) / max(self.native)
+        return max(self.working) / max(self.kept)
 
 
 def working_geometry(native: tuple[int, int], working_long_side_px: int) -> Geometry:
@@ -165,14 +176,50 @@ def restore(
     """
     import torch
 
-    native = logits[: len(bits)].float()
-    if tuple(native.shape[1:]) != geometry.native:
-        shrinks = max(geometry.native) < max(native.shape[1:])
-        native = torch.nn.functional.interpolate(
-            native[None], size=geometry.native, mode="bilinear", antialias=shrinks, align_corners=False
-        )[0]
+    native = to_native_size(logits[: len(bits)], geometry)
     level = torch.tensor([thresholds[name] for name in bits], device=native.device).logit()[:, None, None]
     weight = torch.tensor(list(bits.values()), device=native.device, dtype=torch.uint8)[:, None, None]
     # Bits are distinct, so their sum is their union; only this byte per pixel leaves the device.
     bitmask = ((native > level).to(torch.uint8) * weight).sum(0, dtype=torch.uint8)
-    return bitmask.cpu().numpy(), native
+    return uncut(bitmask, geometry, 0).cpu().numpy(), uncut(native, geometry, NEVER)
+
+
+def restore_exclusive(logits: torch.Tensor, geometry: Geometry, bits: dict[int, int]) -> tuple[Bitmask, torch.Tensor]:
+    """:func:`restore` where heads exclude each other: the largest logit takes the pixel.
+
+    ``bits`` maps the index of a head to the bit of its structure; other heads (the background) have none. The logits that
+    are returned are those of the softmax probability of each structure, so that their sigmoid is that probability.
+    """
+    import torch
+
+    native = to_native_size(logits, geometry)
+    table = torch.zeros(native.shape[0], dtype=torch.uint8, device=native.device)
+    for head, bit in bits.items():
+        table[head] = bit
+    log_probability = native.log_softmax(0)[list(bits)]
+    odds = log_probability - torch.log1p(-log_probability.exp().clamp(max=1 - 1e-7))
+    return uncut(table[native.argmax(0)], geometry, 0).cpu().numpy(), uncut(odds, geometry, NEVER)
+
+
+def to_native_size(logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Logits (heads, y, x) at working size → float32 at the native size of what the preparation kept."""
+    import torch
+
+    native = logits.float()
+    if tuple(native.shape[1:]) != geometry.kept:
+        shrinks = max(geometry.kept) < max(native.shape[1:])
+        native = torch.nn.functional.interpolate(
+            native[None], size=geometry.kept, mode="bilinear", antialias=shrinks, align_corners=False
+        )[0]
+    return native
+
+
+def uncut(kept: torch.Tensor, geometry: Geometry, value: float) -> torch.Tensor:
+    """(…, y, x) of what the preparation kept → of the whole frame, ``value`` in the rest."""
+    import torch
+
+    if geometry.box is None:
+        return kept
+    (top, bottom), (left, right) = geometry.box
+    around = (left, geometry.native[1] - right, top, geometry.native[0] - bottom)
+    return torch.nn.functional.pad(kept, around, value=value)

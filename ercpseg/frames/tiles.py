@@ -50,28 +50,45 @@ def gaussian(patch: Size) -> NDArray[np.float32]:
     return np.asarray(np.maximum(weight, weight.max() * 1e-4), np.float32)
 
 
+@lru_cache(maxsize=8)
+def gaussian_stock(patch: Size) -> NDArray[np.float32]:
+    """nnU-Net's blending weight: its centre lies half a pixel off for even sizes, and corners count a ten-millionth."""
+    axes = [np.exp(-0.5 * np.square((np.arange(n) - n // 2) / (n / 8))) for n in patch]
+    return np.asarray(np.outer(axes[0], axes[1]), np.float32)
+
+
 def predict_tiled(image: torch.Tensor, patch: Size, forward: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Run ``forward`` ((n, c, *patch) → (n, heads, *patch)) over an image (c, y, x); returns logits (heads, y, x).
 
     A frame that fits one patch is one call on the padded frame.
     """
+    return predict_tiled_batch(image[None], patch, forward)[0]
+
+
+def predict_tiled_batch(
+    images: torch.Tensor,
+    patch: Size,
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    weight_of: Callable[[Size], NDArray[np.float32]] = gaussian,
+) -> torch.Tensor:
+    """:func:`predict_tiled` of frames of one size: (n, c, y, x) → (n, heads, y, x), the same tile of all in one call."""
     import torch
 
-    (top, bottom), (left, right) = pad_to((image.shape[1], image.shape[2]), patch)
-    padded = torch.nn.functional.pad(image, (left, right, top, bottom))
-    height, width = padded.shape[1:]
+    (top, bottom), (left, right) = pad_to((images.shape[2], images.shape[3]), patch)
+    padded = torch.nn.functional.pad(images, (left, right, top, bottom)) if top + bottom + left + right else images
+    height, width = padded.shape[2:]
     starts = [(y, x) for y in tile_starts(height, patch[0]) for x in tile_starts(width, patch[1])]
     if len(starts) == 1:
-        logits = forward(padded[None])[0]
+        logits = forward(padded)
     else:
-        weight = torch.from_numpy(gaussian(patch)).to(image.device)
-        total = torch.zeros((height, width), device=image.device)
+        weight = torch.from_numpy(weight_of(patch)).to(images.device)
+        total = torch.zeros((height, width), device=images.device)
         logits = torch.zeros(0)
         for y, x in starts:
-            result = forward(padded[None, :, y : y + patch[0], x : x + patch[1]])[0].float() * weight
+            result = forward(padded[..., y : y + patch[0], x : x + patch[1]]).float() * weight
             if not logits.numel():
-                logits = torch.zeros((result.shape[0], height, width), device=image.device)
-            logits[:, y : y + patch[0], x : x + patch[1]] += result
+                logits = torch.zeros((*result.shape[:2], height, width), device=images.device)
+            logits[..., y : y + patch[0], x : x + patch[1]] += result
             total[y : y + patch[0], x : x + patch[1]] += weight
         logits = logits / total
-    return logits[:, top : height - bottom, left : width - right]
+    return logits[..., top : height - bottom, left : width - right]

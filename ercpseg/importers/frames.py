@@ -77,6 +77,7 @@ class FrameFolder:
     """
 
     def __init__(self, root: Path):
+        self.root = root
         self._base = root if root.is_dir() else root.parent
         found = list[tuple[str, str, str | None]]()
         self._rest = dict[int, Found]()

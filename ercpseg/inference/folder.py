@@ -1,12 +1,12 @@
-"""Folder prediction: a loop over the stream, with the next frames decoded meanwhile."""
+"""Folder prediction: a loop over the stream; the next frames are decoded and prepared meanwhile, the last ones written."""
 
 from __future__ import annotations
 
 import hashlib
-import queue
-import threading
+import time
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.errors import InputRefused, ResourceError
 from ercpseg.frames.frame import Frame
-from ercpseg.inference.predictor import Predictor
-from ercpseg.progress import SILENT, Progress
+from ercpseg.inference.ahead import ahead
+from ercpseg.inference.predictor import Prediction, Predictor, Prepared
+from ercpseg.inference.stream import Stream
+from ercpseg.progress import SILENT, Progress, Task
 from ercpseg.structures import Bitmask
-
-T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -44,6 +44,12 @@ class Sink(Protocol):
         """Take the row of what was not predicted."""
 
 
+@dataclass(frozen=True)
+class _Known:
+    frame: Frame
+    bitmask: Bitmask
+
+
 def predict_frames(
     predictor: Predictor, items: Iterable[Frame | FrameRecord], sink: Sink, *, total: int, progress: Progress = SILENT
 ) -> str:
@@ -52,70 +58,80 @@ def predict_frames(
     ``total`` is the number of files: progress counts those, since frames inside them are only known when they are read.
     A frame that is too large for the memory is refused and the run goes on.
     """
-    stream = predictor.stream(probabilities=sink.wants_probabilities)
     digest = hashlib.sha256()
-    source: str | None = None
+
+    def too_large(frame: Frame, _: ResourceError) -> None:
+        sink.refuse(_too_large(frame))
+
+    stream = Stream(predictor, batch=predictor.batch, probabilities=sink.wants_probabilities, too_large=too_large)
     with progress.task("Predicting", total) as task:
-        for item in ahead(items):
-            if source not in (None, item.source):
-                task.advance()
-            source = item.source
+        count = _Count(task)
+        for item in ahead(_prepared(items, predictor, sink, digest)):
+            if not isinstance(item, Prepared):  # the frames that wait come first: rows stand in the order of the frames
+                _write(sink, count, stream.flush())
             if isinstance(item, FrameRecord):
                 sink.refuse(item)
+                count.item(item.source)
+            elif isinstance(item, _Known):
+                sink.write(item.frame, item.bitmask, None)
+                count.item(item.frame.source)
             else:
-                digest.update(f"{item.name} {item.pixels.dtype} {item.pixels.shape}".encode())
-                digest.update(item.pixels.tobytes())
-                known = sink.known(item)
-                if known is not None:
-                    sink.write(item, known, None)
-                    continue
-                try:
-                    for result in stream.push(item):
-                        sink.write(result.frame, result.bitmask, 1000 * result.seconds, result.probabilities)
-                except ResourceError:
-                    sink.refuse(_too_large(item))
-        for result in stream.flush():
-            sink.write(result.frame, result.bitmask, 1000 * result.seconds, result.probabilities)
-        task.advance(0 if source is None else 1)
+                count.item(item.frame.source)
+                _write(sink, count, stream.push(item))
+        _write(sink, count, stream.flush())
+        count.end()
     return digest.hexdigest()
 
 
-def ahead(items: Iterable[T], depth: int = 4) -> Iterator[T]:
-    """``items`` in order, fetched by a background thread up to ``depth`` in advance; its errors are raised here."""
-    waiting: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def put(entry: tuple[T | None, BaseException | None]) -> None:
-        while not stop.is_set():
-            try:
-                waiting.put(entry, timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
+def _prepared(
+    items: Iterable[Frame | FrameRecord], predictor: Predictor, sink: Sink, digest: hashlib._Hash
+) -> Iterator[Prepared | _Known | FrameRecord]:
+    """What can be done before it is a frame's turn; runs in the thread that reads ahead."""
+    for item in items:
+        if isinstance(item, FrameRecord):
+            yield item
+            continue
+        digest.update(f"{item.name} {item.pixels.dtype} {item.pixels.shape}".encode())
+        digest.update(np.ascontiguousarray(item.pixels).data)
+        known = sink.known(item)
+        if known is not None:
+            yield _Known(item, known)
+            continue
         try:
-            for item in items:
-                put((item, None))
-                if stop.is_set():
-                    return
-            put((None, StopIteration()))
-        except BaseException as error:  # handed to the consumer, who raises it
-            put((None, error))
+            yield predictor.prepare(item)
+        except ResourceError:
+            yield _too_large(item)
 
-    thread = threading.Thread(target=work, name="ercpseg-decode", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = waiting.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
-            yield item  # type: ignore[misc]  # an entry without error holds an item
-    finally:
-        stop.set()
-        thread.join()
+
+def _write(sink: Sink, count: _Count, results: list[Prediction]) -> None:
+    for result in results:
+        sink.write(result.frame, result.bitmask, 1000 * result.seconds, result.probabilities)
+        count.frame()
+
+
+class _Count:
+    """Files done, and how fast frames are predicted."""
+
+    def __init__(self, task: Task):
+        self._task = task
+        self._source: str | None = None
+        self._frames, self._start = 0, time.perf_counter()
+
+    def item(self, source: str) -> None:
+        """A frame or row of this file begins; the file before it is done."""
+        if self._source not in (None, source):
+            self._task.advance()
+        self._source = source
+
+    def frame(self) -> None:
+        """A frame was predicted."""
+        self._frames += 1
+        rate = self._frames / max(1e-9, time.perf_counter() - self._start)
+        self._task.advance(0, f"{rate:.3g} frames/s")
+
+    def end(self) -> None:
+        """The last file is done."""
+        self._task.advance(0 if self._source is None else 1)
 
 
 def _too_large(frame: Frame) -> FrameRecord:

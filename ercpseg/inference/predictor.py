@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,29 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.run import ModelCard
+from ercpseg.documents.serving import Serving, StockNetwork, StockPreparation
 from ercpseg.errors import ResourceError, UsageError
 from ercpseg.frames.frame import Frame
 from ercpseg.frames.prepare import Geometry, prepare
-from ercpseg.frames.tiles import predict_tiled
+from ercpseg.frames.stock import prepare_stock
+from ercpseg.frames.tiles import gaussian, gaussian_stock, predict_tiled_batch
+from ercpseg.inference.runtimes import Chosen, Task, choose_runtime
+from ercpseg.inference.stream import Stream
 from ercpseg.networks import build_network
-from ercpseg.postprocess.finish import finish, native_probabilities
-from ercpseg.storage.models import StoredModel, load_model
+from ercpseg.networks.stock import build_stock
+from ercpseg.networks.weights import load_weights
+from ercpseg.nnunet.stock import load_any
+from ercpseg.postprocess.finish import finish_with_logits, probabilities_of
+from ercpseg.storage.models import StoredModel
 from ercpseg.structures import Bitmask, Mask, StructureSet
+
+BATCH = {"cpu": 1, "cuda": 8, "mps": 4}
+"""Frames per call: a CPU gains nothing by more (and caches lose), a GPU is half idle with one."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The result for one frame, at native size."""
+    """The result for one frame, at native size. ``seconds`` is its share of preparing and predicting its batch."""
 
     frame: Frame
     bitmask: Bitmask
@@ -41,112 +51,174 @@ class Prediction:
         return self.structures.decode(self.bitmask)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A frame as the network takes it: ``image`` (1, y, x) float32 at working size, the way back, what it took."""
+
+    frame: Frame
+    image: NDArray[np.float32]
+    geometry: Geometry
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How to compute. The default gives the same bits everywhere; ``auto`` as runtime takes the fastest that is there.
+
+    ``runtime``: torch, compile, onnxruntime or auto. ``precision``: auto (half on CUDA, else single), fp32, bf16, fp16.
+    ``batch``: frames per call in folders; None: 1 on a CPU, 8 on CUDA. ``frames``: how many are to come, for ``auto``.
+    """
+
+    runtime: str = "torch"
+    precision: str = "auto"
+    batch: int | None = None
+    frames: int | None = None
+
+
+PLAIN = Speed()
+
+
 class Predictor:
     """Segments frames with one model. Make it once (:meth:`load`), then ask as often as you like.
 
-    Frame preparation, tiles, thresholds and post-processing come from the model's plan and are the functions that
-    training used. Several folds are averaged as logits; planned mirror axes are averaged too when ``tta`` is on.
+    Frame preparation, tiles, thresholds and post-processing are what the model says, by the functions that training
+    used. Several folds are averaged as logits; planned mirror axes are averaged too when ``tta`` is on.
     """
 
-    def __init__(self, model: StoredModel, *, device: str = "auto", tta: bool | None = None):
-        self.plan: Plan = model.plan
+    def __init__(self, model: StoredModel, *, device: str = "auto", tta: bool | None = None, speed: Speed = PLAIN):
+        self.serving: Serving = model.serving
         self.card: ModelCard = model.card
         self.sha256 = model.sha256
         self.folds = tuple(model.weights)
-        self.structures = model.plan.structure_set
+        self.structures = self.serving.structure_set
         self.device = choose_device(device)
-        axes = self.plan.values.augmentation.mirror_axes
-        self._flips = _flips(axes) if tta is not False else [()]
-        self._networks = [self._build(arrays) for arrays in model.weights.values()]
-        if not self._networks:
+        self.batch = max(1, speed.batch or BATCH[self.device.type])
+        self._flips = _flips(self.serving.mirror_axes) if tta is not False else [()]
+        self.networks = [self._build(arrays) for arrays in model.weights.values()]
+        if not self.networks:
             raise UsageError("the model holds no trained fold", where="--model", todo="train a fold first")
+        self.planned: Plan | None = model.plan
+        calls = None if speed.frames is None else -(-speed.frames // self.batch)
+        task = Task((self.batch * len(self._flips), 1, *self.serving.tile_px), calls)
+        self.chosen: Chosen = choose_runtime(speed.runtime, self.networks, self.device, speed.precision, task)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of a model that was planned by this program.
+
+        Raises
+        ------
+        UsageError
+            when the model is one of stock nnU-Net, which has none.
+        """
+        if self.planned is None:
+            raise UsageError(
+                "this model has no plan of ours", where=self.card.name, expected="a model trained by ercpseg"
+            )
+        return self.planned
 
     @classmethod
     def load(
-        cls, model: str | Path, *, folds: tuple[str, ...] | None = None, device: str = "auto", tta: bool | None = None
+        cls,
+        model: str | Path,
+        *,
+        folds: tuple[str, ...] | None = None,
+        device: str = "auto",
+        tta: bool | None = None,
+        speed: Speed = PLAIN,
     ) -> Predictor:
-        """Load a model folder or its zip; every file is checked against its SHA-256.
+        """Load a model folder or its zip, whose files are checked against their SHA-256; or one of stock nnU-Net.
 
         Raises
         ------
         UsageError, StorageError
             when it is no model, or not whole.
         """
-        return cls(load_model(Path(model), folds), device=device, tta=tta)
+        return cls(load_any(Path(model), folds), device=device, tta=tta, speed=speed)
 
     def predict(self, frame: Frame | NDArray[Any], *, probabilities: bool = False) -> Prediction:
         """Segment one frame: a :class:`Frame`, or an array (y, x) of uint8 or uint16 with devices dark."""
-        start = time.perf_counter()
         if not isinstance(frame, Frame):
             frame = Frame(name="frame", pixels=frame, bits=8 * frame.dtype.itemsize)
-        _check(frame.pixels)
-        logits, geometry = self.logits(frame.pixels)
-        bitmask = finish(logits, geometry, self.plan)
-        levels = native_probabilities(logits, geometry, self.plan) if probabilities else None
-        return Prediction(frame, bitmask, self.structures, time.perf_counter() - start, levels)
+        return self.predict_prepared([self.prepare(frame)], probabilities=probabilities)[0]
 
-    def stream(self, *, probabilities: bool = False) -> Stream:
-        """A stream over this predictor."""
-        return Stream(self, probabilities=probabilities)
+    def stream(self, *, batch: int = 1, probabilities: bool = False) -> Stream:
+        """A stream over this predictor; with ``batch`` above 1 frames of one size wait for each other."""
+        return Stream(self, batch=batch, probabilities=probabilities)
+
+    def prepare(self, frame: Frame) -> Prepared:
+        """The part of predicting a frame that needs no network and may run in another thread.
+
+        Raises
+        ------
+        UsageError
+            when the pixels are no array (y, x) of uint8 or uint16.
+        """
+        start = time.perf_counter()
+        _check(frame.pixels)
+        try:
+            values = self.serving.preparation
+            stock = isinstance(values, StockPreparation)
+            image, geometry = prepare_stock(frame.pixels, values) if stock else prepare(frame.pixels, values)  # type: ignore[arg-type]
+        except MemoryError as error:
+            raise _out_of_memory() from error
+        return Prepared(frame, image, geometry, time.perf_counter() - start)
+
+    def predict_prepared(self, frames: Sequence[Prepared], *, probabilities: bool = False) -> list[Prediction]:
+        """Segment prepared frames of one working size in one batch.
+
+        Raises
+        ------
+        ResourceError
+            when the memory is too small for the batch.
+        """
+        start = time.perf_counter()
+        with torch.inference_mode():
+            try:
+                logits = self.forward(np.stack([frame.image for frame in frames]))
+                found = [
+                    finish_with_logits(one, f.geometry, self.serving) for one, f in zip(logits, frames, strict=True)
+                ]
+                levels = [probabilities_of(native) if probabilities else None for _, native in found]
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                raise _out_of_memory() from error
+        share = (time.perf_counter() - start) / len(frames)
+        return [
+            Prediction(frame.frame, bitmask, self.structures, frame.seconds + share, level)
+            for frame, (bitmask, _), level in zip(frames, found, levels, strict=True)
+        ]
 
     def logits(self, pixels: NDArray[Any]) -> tuple[torch.Tensor, Geometry]:
         """Logits (heads, y, x) at working size, on the device, and the way back to native size."""
-        image, geometry = prepare(pixels, self.plan.values.preparation)
+        prepared = self.prepare(Frame(name="frame", pixels=pixels, bits=8 * pixels.dtype.itemsize))
         with torch.inference_mode():
             try:
-                tensor = torch.from_numpy(image).to(self.device)
-                return predict_tiled(tensor, self.plan.values.patch.tile_px, self._forward), geometry
+                return self.forward(prepared.image[None])[0], prepared.geometry
             except (torch.OutOfMemoryError, MemoryError) as error:
-                raise ResourceError(
-                    "out of memory", where="prediction", todo="use --device cpu or a smaller model"
-                ) from error
+                raise _out_of_memory() from error
+
+    def forward(self, images: NDArray[np.float32]) -> torch.Tensor:
+        """Prepared images (n, 1, y, x) of one size → logits (n, heads, y, x), tiled and mirrored as planned, on the device."""
+        tensor = torch.from_numpy(images)
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory().to(self.device, non_blocking=True)
+        weight = gaussian_stock if isinstance(self.serving.preparation, StockPreparation) else gaussian
+        return predict_tiled_batch(tensor.to(self.device), self.serving.tile_px, self._forward, weight)
 
     def _forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """(1, 1, y, x) → mean logits (1, heads, y, x) over folds and flips, the flips as one batch."""
-        flipped = torch.cat([batch.flip(flip) if flip else batch for flip in self._flips])
-        mean: torch.Tensor | None = None
-        with torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
-            for network in self._networks:
-                output = network(flipped).float()
-                mean = output if mean is None else mean + output
-        assert mean is not None  # noqa: S101  # there is at least one network
-        parts = [
-            part.flip(flip) if flip else part for part, flip in zip(torch.split(mean, 1), self._flips, strict=True)
-        ]
-        return torch.stack(parts).mean(0) / len(self._networks)
+        """(n, 1, y, x) → mean logits (n, heads, y, x) over folds and flips, the flips in the same batch."""
+        if len(self._flips) == 1:
+            return self.chosen.runtime(batch)
+        logits = self.chosen.runtime(torch.cat([batch.flip(flip) if flip else batch for flip in self._flips]))
+        parts = torch.split(logits, batch.shape[0])
+        return torch.stack([p.flip(flip) if flip else p for p, flip in zip(parts, self._flips, strict=True)]).mean(0)
 
     def _build(self, arrays: dict[str, NDArray[Any]]) -> torch.nn.Module:
-        from ercpseg.networks.weights import load_weights
-
-        network = build_network(self.plan.values.network, list(self.plan.heads))
+        values, heads = self.serving.network, self.serving.heads
+        stock = isinstance(values, StockNetwork)
+        network = build_stock(values, len(heads)) if stock else build_network(values, heads)  # type: ignore[arg-type]
         load_weights(network, arrays, where="the model's weights")
-        network = network.eval().to(self.device)
-        return network.to(memory_format=torch.channels_last) if self.device.type == "cpu" else network
-
-
-class Stream:
-    """Push frames, get predictions; nothing is written, no thread, no clock. Folder prediction is a loop over it.
-
-    Single-frame models answer at once. ``flush`` ends a series, for models that look at several frames.
-    """
-
-    def __init__(self, predictor: Predictor, *, probabilities: bool = False):
-        self.predictor = predictor
-        self.probabilities = probabilities
-
-    def push(self, frame: Frame) -> list[Prediction]:
-        """The predictions that are ready after this frame."""
-        return [self.predictor.predict(frame, probabilities=self.probabilities)]
-
-    def flush(self) -> list[Prediction]:
-        """The predictions still owed at the end of a series."""
-        return []
-
-    def run(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
-        """All predictions for a series of frames, in order."""
-        for frame in frames:
-            yield from self.push(frame)
-        yield from self.flush()
+        return network.eval()
 
 
 def choose_device(name: str) -> torch.device:
@@ -182,3 +254,7 @@ def _check(pixels: NDArray[Any]) -> None:
             where="predict",
             expected="an array (y, x) of uint8 or uint16",
         )
+
+
+def _out_of_memory() -> ResourceError:
+    return ResourceError("out of memory", where="prediction", todo="use --device cpu or a smaller model")

@@ -68,7 +68,7 @@ class Start:
         if self.record is None or self._source is None:
             return
         progress.say(self.record.text)
-        for warning in warnings_of(self._source.plan, plan):
+        for warning in warnings_of(self._source.planned, plan):
             progress.say(f"warning: {warning}")
 
 
@@ -79,7 +79,7 @@ def _copy(source: StoredModel, network: torch.nn.Module, plan: Plan, earlier: Tr
             where="--init-from",
             todo="give that model, or start again with --restart",
         )
-    theirs, ours = source.plan.values.network, plan.values.network
+    theirs, ours = source.planned.values.network, plan.values.network
     if theirs.name != ours.name:
         raise UsageError(
             f"the model's network is {theirs.name}, the plan's {ours.name}",
@@ -87,9 +87,9 @@ def _copy(source: StoredModel, network: torch.nn.Module, plan: Plan, earlier: Tr
             todo=f"plan with --set network.name={theirs.name}",
         )
     fold = PREFERRED if PREFERRED in source.weights else min(source.weights)
-    other = build_network(theirs, list(source.plan.heads))
+    other = build_network(theirs, list(source.planned.heads))
     load_weights(other, source.weights[fold], where=source.card.name)
-    copied = copy_weights(other, list(source.plan.heads), network, list(plan.heads), where="--init-from")
+    copied = copy_weights(other, list(source.planned.heads), network, list(plan.heads), where="--init-from")
     return TransferRecord(
         model=source.card.name,
         model_sha256=source.sha256,

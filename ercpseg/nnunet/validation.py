@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
+from ercpseg.documents.serving import serving_of
 from ercpseg.frames.prepare import Geometry
 from ercpseg.frames.tiles import predict_tiled
 from ercpseg.nnunet.store import ErcpDataset
@@ -48,14 +49,14 @@ def validate(  # noqa: PLR0913  # all needed, all keyword-only
     ``references`` holds the native bitmasks. Dice is the mean over the frames whose reference shows the structure, and
     ``frames`` says how many those are; a structure that no frame shows has none.
     """
-    structures = plan.structure_set
+    structures, serving = plan.structure_set, serving_of(plan)
     rows: list[dict[str, Any]] = []
     for name in track(frames, progress, "Validating", len(frames)):
         image, _, _, properties = dataset.load_case(name)
         geometry = Geometry(tuple(properties["native"]), tuple(properties["working"]))
         with torch.inference_mode():
             tensor = torch.from_numpy(image[:, 0]).to(device)
-            bitmask = finish(predict_tiled(tensor, plan.values.patch.tile_px, forward), geometry, plan)
+            bitmask = finish(predict_tiled(tensor, plan.values.patch.tile_px, forward), geometry, serving)
         images.write_png(output / "labels" / f"{name}.png", bitmask)
         reference = images.read_png(references / f"{name}.png")
         for structure in structures:

@@ -8,13 +8,16 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ercpseg.errors import DataError, UsageError
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage.resources import shipped_models
 from ercpseg.storage.workspace import Workspace
 from ercpseg.version import __version__
+
+if TYPE_CHECKING:
+    from ercpseg.inference.service import Served
 
 DEFAULT_MODEL = "light"
 """Weights that come with the package, trained on synthetic frames only: what predicts when no model is named."""
@@ -32,6 +35,10 @@ class PredictOptions:
     overlays: bool = True
     formats: tuple[str, ...] = ("png",)
     """Names of :data:`ercpseg.export.formats.FORMATS`."""
+    runtime: str = "auto"
+    """A name of :data:`ercpseg.inference.runtimes.RUNTIMES`, or ``auto``: the fastest, by a short measurement."""
+    precision: str = "auto"
+    batch: int | None = None
 
 
 def predict(
@@ -55,42 +62,57 @@ def predict(
     DataError
         when no frame could be used; an earlier prediction in ``output`` stays as it is.
     """
-    from ercpseg.export.folder import PredictionWriter
     from ercpseg.importers.frames import FrameFolder
-    from ercpseg.inference.folder import predict_frames
-    from ercpseg.inference.predictor import Predictor
-    from ercpseg.pipeline.shift import Watch
+    from ercpseg.inference.ahead import started
 
     began = time.perf_counter()
     if not source.exists():
         raise UsageError("there is no such file or folder", where=source, expected="frames to segment")
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
     path = default_model() if model is None else locate_model(model, space)
-    predictor = Predictor.load(path, folds=options.folds, device=options.device, tta=options.tta)
-    start = time.perf_counter()
     frames = FrameFolder(source)
+    with started(frames) as items:  # the first frames are decoded while torch and the model are loaded
+        return _predict(frames, items, output, path, options, progress, began)
+
+
+def _predict(  # one caller
+    frames: Any, items: Any, output: Path, path: Path, options: PredictOptions, progress: Progress, began: float
+) -> Any:
+    from ercpseg.export.folder import PredictionWriter
+    from ercpseg.inference.folder import predict_frames
+    from ercpseg.inference.predictor import Predictor, Speed
+    from ercpseg.pipeline.shift import OUTSIDE_FRAC, Watch
+
+    speed = Speed(options.runtime, options.precision, options.batch, len(frames))
+    predictor = Predictor.load(path, folds=options.folds, device=options.device, tta=options.tta, speed=speed)
+    start = time.perf_counter()
     made_by = {
         "model_sha256": predictor.sha256,
         "folds": list(predictor.folds),
         "tta": options.tta,
         "device": str(predictor.device),
+        # What was asked for, not what auto chose, so that a rerun goes on from what a killed run left.
+        "runtime": options.runtime,
+        "precision": options.precision,
         "versions": {"ercpseg": __version__, "torch": metadata.version("torch")},
     }
     with PredictionWriter(
         output, predictor.structures, overlays=options.overlays, formats=options.formats, made_by=made_by
     ) as writer:
-        limit = predictor.plan.values.alarm.outside_frac
+        limit = OUTSIDE_FRAC if predictor.planned is None else predictor.planned.values.alarm.outside_frac
         watch = Watch(
             writer, predictor.card, predictor.structures, total=len(frames), started=began, outside_frac=limit
         )
-        pixels = predict_frames(predictor, frames, watch, total=len(frames), progress=progress)
+        pixels = predict_frames(predictor, items, watch, total=len(frames), progress=progress)
         run = {
             "model": predictor.card.name,
             "model_sha256": predictor.sha256,
-            "plan_sha256": predictor.plan.sha256,
+            "plan_sha256": predictor.card.plan_sha256,
             "folds": list(predictor.folds),
             "inputs_sha256": pixels,
             "device": str(predictor.device),
+            "runtime": predictor.chosen.note,
+            "runtime_difference": predictor.chosen.difference,
             "seconds": round(time.perf_counter() - start, 3),
             "versions": {"ercpseg": __version__, **{n: metadata.version(n) for n in ("torch", "numpy", "pydicom")}},
             "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
@@ -99,8 +121,28 @@ def predict(
         }
         summary = writer.finish(run, progress)
     if not summary.used:
-        raise _nothing_usable(source, writer.reasons)
+        raise _nothing_usable(frames.root, writer.reasons)
     return replace(summary, shift=tuple(finding.text for finding in watch.findings()))
+
+
+def serve(
+    source: BinaryIO,
+    target: BinaryIO,
+    model: str | Path | None,
+    *,
+    workspace: Workspace | str | Path | None = None,
+    options: PredictOptions = PredictOptions(),
+) -> Served:
+    """Answer the frames of a pipe until it ends; see :mod:`ercpseg.inference.service`."""
+    from ercpseg.inference.predictor import Predictor, Speed
+    from ercpseg.inference.service import serve as answer
+
+    space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
+    frames = 10_000 if options.runtime == "auto" else None  # a stream has no end that is known: the fastest pays
+    speed = Speed(options.runtime, options.precision, options.batch, frames)
+    path = default_model() if model is None else locate_model(model, space)
+    predictor = Predictor.load(path, folds=options.folds, device=options.device, tta=options.tta, speed=speed)
+    return answer(predictor, source, target, batch=options.batch or 1)
 
 
 def _nothing_usable(source: Path, reasons: list[str]) -> DataError:

@@ -138,7 +138,7 @@ def predict_held_out(
             task.advance(len(frames) - len(todo))
             for number, frame in enumerate(todo, start=1):
                 pixels = images.read_png(raw / f"{frame}_0000.png")
-                levels = native_levels(*predictor.logits(pixels), planned.plan)
+                levels = native_levels(*predictor.logits(pixels), predictor.serving)
                 data = images.encode_png(levels.reshape(-1, levels.shape[-1]))
                 write_bytes(folder / f"{frame}.png", data)
                 done[frame] = hashlib.sha256(data).hexdigest()

@@ -181,7 +181,7 @@ def find_shift(measured: list[Measured], card: ModelCard, outside_frac: float = 
     chance; the frame's own first.
     """  # one sentence
     compared = sorted((q for q in card.ranges if any(q in m.quantities for m in measured)), key=lambda q: "." in q)
-    by_chance = max(RANGE_FRAC, 2 / (card.patients + 1))
+    by_chance = max(RANGE_FRAC, 2 / ((card.patients or 0) + 1))
     findings = []
     for quantity in compared:
         low, high = card.ranges[quantity]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ercpseg.documents.plan import Plan, PostprocessStep
-from ercpseg.frames.prepare import Geometry, restore
+from ercpseg.documents.plan import PostprocessStep
+from ercpseg.documents.serving import Serving
+from ercpseg.frames.prepare import Geometry, restore, restore_exclusive
 from ercpseg.postprocess.apply import apply_steps, reads_levels
 from ercpseg.postprocess.scene import LEVELS, Levels
 from ercpseg.postprocess.steps import LIMITS
@@ -18,32 +19,44 @@ if TYPE_CHECKING:
     import torch
 
 
-def finish(logits: torch.Tensor, geometry: Geometry, plan: Plan) -> Bitmask:
+def finish(logits: torch.Tensor, geometry: Geometry, serving: Serving) -> Bitmask:
     """Logits (heads, y, x) at working size → bitmask (y, x) at native size, thresholds and steps as planned."""
-    structures = plan.structure_set
-    values = plan.values.postprocess
-    bitmask, native = restore(logits, geometry, _bits(plan), values.threshold)
+    return finish_with_logits(logits, geometry, serving)[0]
+
+
+def finish_with_logits(logits: torch.Tensor, geometry: Geometry, serving: Serving) -> tuple[Bitmask, torch.Tensor]:
+    """:func:`finish`, and the logits (structures, y, x) at native size that it looked at, on the device."""
+    structures, values = serving.structure_set, serving.postprocess
+    bitmask, native = _restore(logits, geometry, serving)
     if not any(values.steps.values()):
-        return bitmask
+        return bitmask, native
     steps = {name: at_native_size(chain, geometry) for name, chain in values.steps.items()}
     masks = {name: mask for name, mask in structures.decode(bitmask).items() if mask.any()}
     levels = {name: _levels(native[i]) for i, name in enumerate(structures) if reads_levels(steps.get(name, ()))}
-    return structures.encode(apply_steps(masks, steps, levels=levels, thresholds=values.threshold), geometry.native)
+    finished = apply_steps(masks, steps, levels=levels, thresholds=values.threshold)
+    return structures.encode(finished, geometry.native), native
 
 
-def native_levels(logits: torch.Tensor, geometry: Geometry, plan: Plan) -> Levels:
+def native_levels(logits: torch.Tensor, geometry: Geometry, serving: Serving) -> Levels:
     """Logits (heads, y, x) at working size → levels (structures, y, x) at native size.
 
     What :func:`finish` thresholds, in the form that tuning keeps (:mod:`ercpseg.postprocess.scene`).
     """
-    _, native = restore(logits, geometry, _bits(plan), plan.values.postprocess.threshold)
-    return _levels(native)
+    return _levels(_restore(logits, geometry, serving)[1])
 
 
-def native_probabilities(logits: torch.Tensor, geometry: Geometry, plan: Plan) -> NDArray[np.float16]:
-    """Logits (heads, y, x) at working size → probabilities (structures, y, x) at native size, before any threshold."""
-    _, native = restore(logits, geometry, _bits(plan), plan.values.postprocess.threshold)
-    return np.asarray(native.sigmoid().cpu().numpy(), np.float16)
+def probabilities_of(native: torch.Tensor) -> NDArray[np.float16]:
+    """Logits (structures, y, x) at native size → probabilities, before any threshold."""
+    return np.asarray(native.sigmoid().half().cpu().numpy(), np.float16)
+
+
+def _restore(logits: torch.Tensor, geometry: Geometry, serving: Serving) -> tuple[Bitmask, torch.Tensor]:
+    if serving.activation == "softmax":
+        return restore_exclusive(logits, geometry, serving.bits)
+    structures = serving.structure_set
+    return restore(
+        logits, geometry, {name: structures.value(name) for name in structures}, serving.postprocess.threshold
+    )
 
 
 def at_native_size(chain: tuple[PostprocessStep, ...], geometry: Geometry) -> list[PostprocessStep]:
@@ -65,11 +78,6 @@ def scaled(step: PostprocessStep, factor: float) -> PostprocessStep:
         # A kernel of one pixel changes nothing; a smaller one on a smaller frame does so, too, and is no error.
         params[name] = max(grown, LIMITS[name][0]) if name in LIMITS and value >= LIMITS[name][0] else grown
     return PostprocessStep(name=step.name, params=params, of=step.of)
-
-
-def _bits(plan: Plan) -> dict[str, int]:
-    structures = plan.structure_set
-    return {name: structures.value(name) for name in structures}
 
 
 def _levels(logits: torch.Tensor) -> Levels:

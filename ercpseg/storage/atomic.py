@@ -89,6 +89,12 @@ def flush(*paths: Path) -> None:
             raise _storage_error("flushing", path, error) from error
 
 
+def flush_everything() -> None:
+    """Have the system flush all that was written to its disks, for many small files that would each wait for the disk."""
+    if hasattr(os, "sync"):
+        os.sync()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8 atomically; see :func:`write_bytes`."""
     write_bytes(path, text.encode())

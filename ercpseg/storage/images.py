@@ -95,9 +95,9 @@ def read_png_header(path: Path) -> tuple[tuple[int, int], int]:
     return (height, width), bits
 
 
-def write_png(path: Path, array: NDArray[Any], text: Mapping[str, str] = _NO_TEXT) -> None:
-    """Write an array as PNG, atomically; see :func:`encode_png`."""
-    write_bytes(path, encode_png(array, text))
+def write_png(path: Path, array: NDArray[Any], text: Mapping[str, str] = _NO_TEXT, *, durable: bool = True) -> None:
+    """Write an array as PNG, atomically; see :func:`encode_png`, and for ``durable`` :func:`write_bytes`."""
+    write_bytes(path, encode_png(array, text), durable=durable)
 
 
 def read_png(path: Path) -> NDArray[Any]:

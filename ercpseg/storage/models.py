@@ -1,4 +1,7 @@
-"""Model folders: plan, card, safetensors weights per fold, SHA-256 sums. No pickle, no code; the zip of one works too."""
+"""Model folders: plan, card, safetensors weights per fold, SHA-256 sums. No pickle, no code; the zip of one works too.
+
+A model that stock nnU-Net trained has no plan of ours; in its place ``serving.json`` says what prediction needs.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +16,50 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.run import ModelCard
+from ercpseg.documents.serving import Serving, serving_of
 from ercpseg.errors import DocumentError, StorageError, UsageError
 from ercpseg.storage.arrays import decode_arrays
 from ercpseg.storage.atomic import new_folder, read_bytes, write_bytes
 from ercpseg.storage.documents import parse_json
 
-SUMS = "SHA256SUMS"
+SUMS, PLAN, SERVING, CARD = "SHA256SUMS", "plan.json", "serving.json", "model.json"
 MAX_BYTES = 4 * 1024**3
 """Limit of an unpacked model; the largest network planned has 0.2 GB."""
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What a model folder holds. ``weights`` maps a fold to its arrays."""
+    """What a model folder holds. ``weights`` maps a fold to its arrays. ``stock`` stands for ``plan`` where there is none."""
 
-    plan: Plan
+    plan: Plan | None
     card: ModelCard
     weights: dict[str, dict[str, NDArray[Any]]]
     sha256: str
+    stock: Serving | None = None
+
+    @property
+    def planned(self) -> Plan:
+        """The plan.
+
+        Raises
+        ------
+        UsageError
+            when stock nnU-Net trained the model, which has none.
+        """
+        if self.plan is None:
+            raise UsageError("this model has no plan of ours", where=self.card.name, expected="one trained by ercpseg")
+        return self.plan
+
+    @property
+    def serving(self) -> Serving:
+        """What prediction needs."""
+        return serving_of(self.planned) if self.stock is None else self.stock
 
 
-def write_model(folder: Path, plan: Plan, card: ModelCard, weights: dict[str, bytes]) -> None:
+def write_model(folder: Path, plan: Plan | Serving, card: ModelCard, weights: dict[str, bytes]) -> None:
     """Write a whole model folder at once; ``weights`` maps file names to safetensors bytes."""
-    files = {"plan.json": plan.to_json().encode(), "model.json": card.to_json().encode(), **weights}
+    name = PLAN if isinstance(plan, Plan) else SERVING
+    files = {name: plan.to_json().encode(), CARD: card.to_json().encode(), **weights}
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
     with new_folder(folder) as temporary:
         for name, data in {**files, SUMS: sums.encode()}.items():
@@ -53,11 +77,14 @@ def load_model(path: Path, folds: tuple[str, ...] | None = None) -> StoredModel:
         when a file is missing, not listed or damaged.
     """
     files = _read_verified(path)
-    plan = Plan.parse(_json(files, "plan.json", path), where=path / "plan.json")
-    card = ModelCard.parse(_json(files, "model.json", path), where=path / "model.json")
-    if card.structures != plan.values.heads.structures:
+    foreign = SERVING in files and PLAN not in files
+    name = SERVING if foreign else PLAN
+    decided = (Serving if foreign else Plan).parse(_json(files, name, path), where=path / name)
+    card = ModelCard.parse(_json(files, CARD, path), where=path / CARD)
+    structures = decided.structures if isinstance(decided, Serving) else decided.values.heads.structures
+    if card.structures != structures:
         raise StorageError("card and plan name different structures", where=path, todo="train the model again")
-    if card.plan_sha256 != plan.sha256:
+    if card.plan_sha256 != decided.sha256:
         raise StorageError("the card names another plan", where=path, todo="copy the model again")
     wrong = [e.file for e in card.folds if e.file not in files or hashlib.sha256(files[e.file]).hexdigest() != e.sha256]
     if wrong:
@@ -74,17 +101,20 @@ def load_model(path: Path, folds: tuple[str, ...] | None = None) -> StoredModel:
             f"the model has no fold {', '.join(missing)}", where="--fold", expected=f"of {', '.join(available)}"
         )
     weights = {fold: decode_arrays(files[available[fold]], where=path / available[fold])[0] for fold in wanted}
-    return StoredModel(plan, card, weights, hashlib.sha256(files[SUMS]).hexdigest())
+    sha256 = hashlib.sha256(files[SUMS]).hexdigest()
+    if isinstance(decided, Serving):
+        return StoredModel(None, card, weights, sha256, decided)
+    return StoredModel(decided, card, weights, sha256)
 
 
 def read_plan(path: Path) -> Plan:
     """The plan of a model folder or its zip, verified like the whole model; the weights are not decoded."""
-    return Plan.parse(_json(_read_verified(path), "plan.json", path), where=path / "plan.json")
+    return Plan.parse(_json(_read_verified(path), PLAN, path), where=path / PLAN)
 
 
 def _read_verified(path: Path) -> dict[str, bytes]:
     files = _read_zip(path) if path.is_file() else _read_folder(path)
-    if SUMS not in files or "model.json" not in files:
+    if SUMS not in files or CARD not in files:
         raise UsageError(
             "this is no model",
             where=path,

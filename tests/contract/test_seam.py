@@ -256,7 +256,7 @@ def test_logits_equal_those_of_nnunets_own_predictor(trained, shape: tuple[int, 
     from ercpseg.storage.documents import load_json
 
     ours = Predictor.load(trained.model_folder("tiny"))
-    network = ours._networks[0]
+    network = ours.networks[0]
     folder = trained.preprocessed_folder("tiny")
     plans, description = ErcpPlans(load_json(folder / "ErcpPlans.json")), load_json(folder / "dataset.json")
     patch = (64, 64)

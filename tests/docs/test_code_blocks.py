@@ -117,6 +117,9 @@ WITH_CODE = [p for p in PAGES if any(b.language != "text" for b in blocks(p.read
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
 def test_the_blocks_work(page: Path, reader: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if "import onnxruntime" in page.read_text():
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
     namespace: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page.read_text()):
         where = f"{name(page)}:{block.line}"

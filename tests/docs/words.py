@@ -8,6 +8,7 @@ from __future__ import annotations
 from ercpseg.documents.plan import PlanValues
 
 FILES = {
+    "ercpseg.serving/1": "`serving.json` in a model of stock nnU-Net, and beside an exported ONNX network",
     "ercpseg.comparison/1": "`compare/NAME/compare.json` of the workspace, rows in `compare.csv` beside it",
     "ercpseg.dataset/1": "`datasets/NAME/dataset.json` of the workspace, frames in `frames.csv` beside it",
     "ercpseg.descriptor/1": "`datasets/*.yaml`, or a YAML file of yours",

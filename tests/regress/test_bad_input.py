@@ -364,16 +364,16 @@ def test_ctrl_c_while_predicting_leaves_what_was_done_and_says_that_it_is_not_al
 ) -> None:
     from ercpseg.inference.predictor import Predictor
 
-    real, done = Predictor.predict, []
+    real, done = Predictor.predict_prepared, []
 
-    def interrupted(self, frame):
+    def interrupted(self, frames, **options):
         if len(done) == 3:
             raise KeyboardInterrupt
-        done.append(frame.name)
-        return real(self, frame)
+        done.extend(prepared.frame.name for prepared in frames)
+        return real(self, frames, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "predict", interrupted)
+        patch.setattr(Predictor, "predict_prepared", interrupted)
         error = predict(command, trained, 75, tiny_folder / "images", tmp_path / "out")
     assert error == "error: stopped; run the same command to go on"
     assert json.loads((tmp_path / "out" / "run.json").read_text())["finished"] is False

@@ -45,7 +45,7 @@ def test_every_command_has_help(command, name: str) -> None:
         (["train", "a", "0", "--epochs", "0"], ("--epochs", "1")),
         (["train", "a", "0", "--epochs", "many"], ("--epochs", "integer")),
         (["train", "a", "-1"], ("-1",)),
-        (["predict", "a", "b"], ("--model",)),
+        (["predict", "a", "b"], ("there is no such file or folder",)),
         (["predict", "a\0b", "b", "--model", "c"], ("INPUT",)),
         (["plan-and-preprocess"], ("DATASET",)),
         (["plan-and-preprocess", "a", "--memory", "much"], ("--memory",)),

@@ -184,7 +184,7 @@ def test_an_empty_run_is_still_a_run(tmp_path: Path) -> None:
 def test_an_error_of_the_writing_threads_reaches_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = module.write_png
 
-    def full(path: Path, array: np.ndarray, text: object = None) -> None:
+    def full(path: Path, array: np.ndarray, text: object = None, **_: object) -> None:
         if path.name == "b.png":
             raise StorageError("writing failed: No space left on device", where=path)
         real(path, array)
@@ -200,7 +200,7 @@ def test_an_error_of_the_writing_threads_reaches_the_caller(tmp_path: Path, monk
 
 
 def test_a_forgotten_finish_does_not_hide_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, array: np.ndarray, text: object = None) -> None:
+    def full(path: Path, array: np.ndarray, text: object = None, **_: object) -> None:
         raise StorageError("writing failed: No space left on device", where=path)
 
     monkeypatch.setattr(module, "write_png", full)

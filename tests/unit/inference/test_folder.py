@@ -13,7 +13,8 @@ import pytest
 from ercpseg.documents.dataset import FrameRecord
 from ercpseg.errors import ResourceError, StorageError
 from ercpseg.frames.frame import Frame
-from ercpseg.inference.folder import ahead, predict_frames
+from ercpseg.inference.ahead import ahead
+from ercpseg.inference.folder import predict_frames
 from ercpseg.inference.predictor import Predictor
 from ercpseg.structures import Bitmask
 
@@ -93,8 +94,8 @@ def test_every_item_is_written_or_refused(predictor: Predictor) -> None:
 
 def test_what_is_known_is_not_predicted_and_keeps_its_place(predictor: Predictor, monkeypatch) -> None:
     predicted = []
-    real = predictor.predict
-    monkeypatch.setattr(predictor, "predict", lambda f, **o: predicted.append(f.name) or real(f, **o))
+    real = predictor.prepare
+    monkeypatch.setattr(predictor, "prepare", lambda f: predicted.append(f.name) or real(f))
     known = {name: np.zeros((40, 50), np.uint8) for name in ("f0", "f3")}
     sink = Collected(known)
     digest = predict_frames(predictor, frames(), sink, total=5)
@@ -156,14 +157,14 @@ def test_the_digest_is_that_of_the_pixels_read(predictor: Predictor) -> None:
 def test_a_frame_too_large_for_the_memory_is_refused_and_the_run_goes_on(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Predictor.predict
+    real = Predictor.predict_prepared
 
-    def limited(self: Predictor, frame: Any, **options: Any) -> Any:
-        if frame.name == "f1":
+    def limited(self: Predictor, batch: Any, **options: Any) -> Any:
+        if any(prepared.frame.name == "f1" for prepared in batch):
             raise ResourceError("out of memory")
-        return real(self, frame, **options)
+        return real(self, batch, **options)
 
-    monkeypatch.setattr(Predictor, "predict", limited)
+    monkeypatch.setattr(Predictor, "predict_prepared", limited)
     sink, progress = Collected(), Counter()
     predict_frames(predictor, frames(3), sink, total=3, progress=progress)
     assert [name for name, _ in sink.written] == ["f0", "f2"]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ercpseg.documents.plan import PostprocessStep
+from ercpseg.documents.serving import serving_of
 from ercpseg.frames.prepare import Geometry
 from ercpseg.postprocess.finish import at_native_size, finish, native_levels, scaled
 from ercpseg.postprocess.scene import above
@@ -18,7 +19,7 @@ def test_levels_decide_as_logits_do(threshold: float) -> None:
     logits = torch.randn((3, 24, 32), generator=torch.Generator().manual_seed(1)) * 3
     logits[0, 0, :2] = torch.tensor([-40.0, 40.0])
     thresholds = {"endoscope": threshold, "guidewire": 0.3 * threshold}
-    plan = tiny_plan(postprocess__threshold=thresholds)
+    plan = serving_of(tiny_plan(postprocess__threshold=thresholds))
     for geometry in (Geometry((24, 32), (24, 32)), Geometry((36, 48), (24, 32)), Geometry((12, 16), (24, 32))):
         bitmask = finish(logits, geometry, plan)
         levels = native_levels(logits, geometry, plan)
@@ -31,10 +32,10 @@ def test_prediction_runs_steps_that_look_at_probabilities() -> None:
     logits = torch.full((3, 16, 32), -9.0)
     logits[1, 8, 4:12] = 3.0  # 0.95
     logits[1, 8, 12:20] = -1.0  # 0.27
-    plain, geometry = tiny_plan(), Geometry((16, 32), (16, 32))
+    plain, geometry = serving_of(tiny_plan()), Geometry((16, 32), (16, 32))
     assert np.count_nonzero(finish(logits, geometry, plain)) == 8
     steps = {"endoscope": [], "guidewire": [{"name": "hysteresis", "params": {"low_frac": 0.3}}]}
-    grown = finish(logits, geometry, tiny_plan(postprocess__steps=steps))
+    grown = finish(logits, geometry, serving_of(tiny_plan(postprocess__steps=steps)))
     assert (grown[8, 4:20] == 2).all()
     assert np.count_nonzero(grown) == 16
 

@@ -1,0 +1,109 @@
+"""Networks as ONNX graphs, and onnxruntime, which is 1.8 to 2 times faster than torch on a CPU."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import torch
+
+from ercpseg.errors import ResourceError, UsageError
+
+INPUT, OUTPUT = "frames", "logits"
+OPSET = 17
+
+
+def to_onnx(networks: Sequence[torch.nn.Module], shape: tuple[int, int, int, int]) -> bytes:
+    """The mean of ``networks`` as one ONNX graph: ``frames`` (n, 1, y, x) float32 → ``logits`` (n, heads, y, x).
+
+    n is free; y and x are those of ``shape``.
+
+    Raises
+    ------
+    UsageError
+        when the package onnx is not installed.
+    ResourceError
+        when the graph cannot be expressed, or is larger than 2 GB.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise _missing() from error
+    buffer = io.BytesIO()
+    example = torch.zeros((1, *shape[1:]))
+    folds = Mean([network.eval().cpu().to(memory_format=torch.contiguous_format) for network in networks])
+    try:
+        # The exporter over torch.export takes 30 s for a network that this one writes in 11 s.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                folds.eval(),
+                (example,),
+                buffer,  # type: ignore[arg-type]
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_axes={INPUT: {0: "n"}, OUTPUT: {0: "n"}},
+            )
+        onnx.checker.check_model(buffer.getvalue())
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
+        raise ResourceError(
+            f"this network cannot be written as ONNX ({type(error).__name__})", where="onnx", todo="use --runtime torch"
+        ) from error
+    return buffer.getvalue()
+
+
+class Mean(torch.nn.Module):
+    """The mean of the logits of several networks."""
+
+    def __init__(self, networks: Sequence[torch.nn.Module]):
+        super().__init__()
+        self.networks = torch.nn.ModuleList(networks)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """(n, 1, y, x) → (n, heads, y, x)."""
+        total: torch.Tensor = self.networks[0](frames)
+        for network in list(self.networks)[1:]:
+            total = total + network(frames)
+        return total / len(self.networks) if len(self.networks) > 1 else total
+
+
+class OnnxRuntime:
+    """onnxruntime on the CPU, or on CUDA where its CUDA package is installed."""
+
+    name = "onnxruntime"
+
+    def __init__(self, graph: bytes, device: torch.device):
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise _missing() from error
+        wanted = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}.get(device.type)
+        if wanted not in onnxruntime.get_available_providers():
+            raise UsageError(
+                f"this onnxruntime cannot use {device.type}",
+                where="--runtime",
+                todo="use --runtime torch or --device cpu",
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        # Threads that wait by spinning steal the cores from those that decode and write.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.device = device
+        self._session = onnxruntime.InferenceSession(graph, options, providers=[wanted])
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """See :class:`ercpseg.inference.runtimes.Runtime`."""
+        (logits,) = self._session.run([OUTPUT], {INPUT: batch.contiguous().cpu().numpy()})
+        return torch.from_numpy(logits).to(self.device)
+
+
+def _missing() -> UsageError:
+    return UsageError(
+        "onnx and onnxruntime are not installed",
+        where="--runtime",
+        todo="install ercpseg with its extra: ercpseg[onnx]",
+    )

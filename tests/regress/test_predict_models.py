@@ -1,0 +1,135 @@
+"""Models that are damaged or foreign, outputs of another model, and a prediction that is killed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ercpseg.storage.images import read_png, write_png
+from tests.unit.cli.command import Command, process, snapshot
+from tests.unit.cli.test_apply import picture
+from tests.unit.inference.conftest import make_model
+
+__all__ = ["make_model"]
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(capsys)
+
+
+@pytest.fixture(scope="module")
+def model(make_model) -> Path:
+    return make_model()
+
+
+def torn(folder: Path) -> None:
+    path = folder / "fold_0.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def changed(folder: Path) -> None:
+    path = folder / "fold_0.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def hashed_again(folder: Path) -> None:
+    """Somebody changes the plan and mends the sums: the card still names the plan that it was made with."""
+    import hashlib
+
+    plan = json.loads((folder / "plan.json").read_text())
+    for decision in plan["decisions"]:
+        if decision["key"] == "network.name":
+            decision["value"] = "u2net"
+    (folder / "plan.json").write_text(json.dumps(plan))
+    files = sorted(p for p in folder.iterdir() if p.name != "SHA256SUMS")
+    sums = "".join(f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in files)
+    (folder / "SHA256SUMS").write_text(sums)
+
+
+def gone(folder: Path) -> None:
+    (folder / "plan.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "text"),
+    [(torn, 74, "damaged"), (changed, 74, "damaged"), (hashed_again, 74, "another plan"), (gone, 74, "missing")],
+)
+def test_a_damaged_model(
+    command, model: Path, tmp_path: Path, spoil: Callable[[Path], None], code: int, text: str
+) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    spoil(folder)
+    write_png(tmp_path / "in" / "f.png", picture())
+    assert text in command.fails(code, "predict", tmp_path / "in", tmp_path / "out", "--model", folder)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_network_is_refused(command, make_model, tmp_path: Path) -> None:
+    """A whole model of a program that knows more networks than this one."""
+    from ercpseg.documents.plan import Plan
+    from ercpseg.storage.models import load_model, write_model
+    from tests.unit.core.plans import card_of
+
+    source = make_model()
+    text = load_model(source).planned.to_json().replace('"light-full"', '"u2net"')
+    plan = Plan.parse(json.loads(text))
+    weights = {"fold_0.safetensors": (source / "fold_0.safetensors").read_bytes()}
+    write_model(tmp_path / "model", plan, card_of(plan, weights), weights)
+    write_png(tmp_path / "in" / "f.png", picture())
+    error = command.fails(65, "predict", tmp_path / "in", tmp_path / "out", "--model", tmp_path / "model")
+    assert "u2net" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_the_input(command, model: Path, tmp_path: Path) -> None:
+    write_png(tmp_path / "in" / "f.png", picture())
+    before = snapshot(tmp_path / "in")
+    command.fails(2, "predict", tmp_path / "in", tmp_path / "in", "--model", model)
+    assert snapshot(tmp_path / "in") == before
+
+
+def test_the_output_of_another_model_is_replaced_as_a_whole(command, model: Path, make_model, tmp_path: Path) -> None:
+    write_png(tmp_path / "in" / "f.png", picture(1))
+    write_png(tmp_path / "more" / "g.png", picture(2))
+    other = make_model(postprocess__threshold={"endoscope": 0.2, "guidewire": 0.2})
+    command.succeeds("predict", tmp_path / "more", tmp_path / "out", "--model", model)
+    command.succeeds("predict", tmp_path / "in", tmp_path / "out", "--model", other)
+    command.succeeds("predict", tmp_path / "in", tmp_path / "alone", "--model", other)
+    assert [p.name for p in (tmp_path / "out" / "labels").iterdir()] == ["f.png"]
+    a, b = (read_png(tmp_path / name / "labels" / "f.png") for name in ("out", "alone"))
+    assert np.array_equal(a, b)
+
+
+def test_a_killed_prediction_goes_on_and_ends_as_if_nothing_had_been(command, model: Path, tmp_path: Path) -> None:
+    for number in range(60):
+        write_png(tmp_path / "in" / f"f{number:02d}.png", picture(number, (64, 64)))
+    options = ("--model", model, "--runtime", "torch", "--no-overlays")
+    running = process("predict", tmp_path / "in", tmp_path / "out", *options)
+    labels = tmp_path / "out" / "labels"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and running.poll() is None and len(list(labels.glob("*.png"))) < 5:
+        time.sleep(0.005)
+    running.kill()
+    running.communicate()
+    left = {path.name: path.stat().st_mtime_ns for path in labels.glob("f*.png")}
+    assert len(left) >= 5
+    command.succeeds("predict", tmp_path / "in", tmp_path / "out", *options)
+    command.succeeds("predict", tmp_path / "in", tmp_path / "undisturbed", *options)
+    first, second = (
+        {k: digest for k, (_, digest) in snapshot(tmp_path / name).items() if k.endswith(".png")}
+        for name in ("out", "undisturbed")
+    )
+    assert first == second
+    assert len([k for k in first if k.startswith("labels/")]) == 60
+    assert list((tmp_path / "out").rglob(".tmp-*")) == []
+    kept = {name: (labels / name).stat().st_mtime_ns for name in left}
+    assert kept == left, "what was there is not made again"
