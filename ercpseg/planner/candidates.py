@@ -48,7 +48,8 @@ so neither can show a wire in a frame that showed none."""
 def candidates(plan: Plan, fingerprint: Fingerprint) -> dict[str, Candidates]:
     """What may be tried for each structure of the plan; nothing for what a person pinned."""
     scale = plan.values.preparation.working_long_side_px / fingerprint.reference_long_side_px
-    traits = traits_of(fingerprint, scale)
+    # A step can look only at what the plan learns.
+    traits = traits_of(fingerprint.of_structures(plan.values.heads.structures), scale)
     return {name: _candidates(name, plan, traits) for name in plan.values.heads.structures}
 
 

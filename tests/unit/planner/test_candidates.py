@@ -153,3 +153,16 @@ def test_the_hash_sees_what_is_tried() -> None:
     assert {n: candidates_sha256(c) for n, c in first.items()} == {n: candidates_sha256(c) for n, c in again.items()}
     changed = [n for n in first if candidates_sha256(first[n]) != candidates_sha256(pinned[n])]
     assert changed == ["stone"]
+
+
+def test_steps_look_at_no_structure_that_the_plan_leaves_out() -> None:
+    whole, part = (
+        make_plan(ercp_like(), load_recipe("auto"), Budget("cuda", 8.0), overrides=pins)
+        for pins in ({}, {"heads.structures": ["guidewire", "stone"]})
+    )
+    looked_at = []
+    for plan in (whole, part):
+        slots = [slot for found in candidates(plan, ercp_like()).values() for slot in found.slots]
+        looked_at.append({step.of for slot in slots for option in slot.options for step in option.steps})
+    assert looked_at[0] >= {"endoscope", "cbd"}
+    assert looked_at[1] == {None}
