@@ -133,16 +133,16 @@ class WireSettings(Section):
     loop: float = chance(0.3, "the tip ends in a loop or hairpin")
     kink: float = chance(0.08)
     outside: float = chance(0.12, "the wire runs beside the duct or beyond the filled part")
-    in_catheter: float = chance(0.5, "a catheter or sphincterotome covers its lower part")
+    in_catheter: float = chance(0.6, "a catheter or sphincterotome covers its lower part")
 
 
 class DeviceSettings(Section):
     """Look-alikes. None of them is labelled."""
 
     catheter_mm: Spread = spread(1.5, 2.3, low=0.5, high=5, source="5 to 7 F")
-    catheter_steel_mm: Spread = spread(0.08, 0.3, low=0, high=2)
+    catheter_steel_mm: Spread = spread(0.08, 0.2, 0.6, low=0, high=2)
     sphincterotome: float = chance(0.35, "given a catheter")
-    catheter_alone: float = chance(0.14)
+    catheter_alone: float = chance(0.55, "given no wire")
     balloon: float = chance(0.06)
     basket: float = chance(0.03)
     plastic_stent: float = chance(0.04)

@@ -41,13 +41,13 @@ def score_table(scores: dict) -> str:
         metrics = score["metrics"]
         dice, line = metrics["dice"], metrics["cldice"]
         rows.append(
-            f"| {name} | {dice['frames']} ({dice['patients']}) | {_interval(dice)} | {_interval(line)} | "
+            f"| {name} | {dice['frames']} ({dice['patients']}) | {interval(dice)} | {interval(line)} | "
             f"{_number(metrics['hd95_px']['mean'], 1)} | {score['missed']} | {score['invented']} |"
         )
     return "\n".join(rows)
 
 
-def _interval(mean: dict) -> str:
+def interval(mean: dict) -> str:
     text = _number(mean["mean"], 3)
     return text if mean["low"] is None else f"{text} [{mean['low']:.3f}, {mean['high']:.3f}]"
 
