@@ -23,7 +23,7 @@ def refused(tmp_path, text, head=HEAD):
 
 
 def test_these_come_with_the_package():
-    assert domain_names() == ["phantom-simple", "portrait-spot", "round-field", "saint-antoine", "shiraz"]
+    assert domain_names() == ["any-room", "phantom-simple", "portrait-spot", "round-field", "saint-antoine", "shiraz"]
     for name in domain_names():
         domain = find_domain(name)
         assert domain.name == name
