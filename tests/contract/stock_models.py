@@ -94,6 +94,8 @@ def picture(seed: int, size: tuple[int, int], border: int = 0) -> np.ndarray:
 def teach(network: torch.nn.Module, patch: tuple[int, int], scheme: str, regions: bool, steps: int) -> None:
     """A few steps towards dark and bright blobs: a network of random weights is undecided everywhere, and nnU-Net's sums in
     half precision then toss a coin in one pixel of a hundred."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small patches: more threads wait for each other, for ever on cores that are shared
     optimiser = torch.optim.Adam(network.parameters(), 5e-3)
     for step in range(steps):
         image = torch.from_numpy(picture(1000 + step, patch).astype(np.float32))[None, None]
@@ -108,6 +110,7 @@ def teach(network: torch.nn.Module, patch: tuple[int, int], scheme: str, regions
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    torch.set_num_threads(threads)
 
 
 def write_stock(
