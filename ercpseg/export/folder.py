@@ -29,6 +29,7 @@ from ercpseg.export.background import WriteQueue
 from ercpseg.export.choice import LABEL_SUFFIX, Choice
 from ercpseg.export.formats import ALWAYS
 from ercpseg.export.protocol import LABELS, Probabilities, Result
+from ercpseg.export.rows import COLUMNS, Rows
 from ercpseg.export.series import TABLE, Collected, names_of, write_series
 from ercpseg.export.summary import PredictionSummary, count_exports, summarise
 from ercpseg.frames.frame import Frame
@@ -37,8 +38,6 @@ from ercpseg.storage.atomic import flush_everything, write_text
 from ercpseg.storage.images import write_png
 from ercpseg.storage.tables import write_table
 from ercpseg.structures import Bitmask, StructureSet
-
-COLUMNS = ("frame", "source", "index", "status", "code", "reason", "milliseconds")
 
 
 class PredictionWriter:
@@ -81,7 +80,7 @@ class PredictionWriter:
         self._choice = Choice(formats, structures, overlays=overlays)
         self._collected = Collected() if self._choice.series else None
         self._making = None if made_by is None else previous.making(made_by)
-        self._rows: list[dict[str, Any]] = []
+        self._rows = Rows()
         self._names: set[str] = set()
         self._made_from: dict[str, str] = {}
         self._queue = WriteQueue()
@@ -277,4 +276,4 @@ def _check_name(name: str, used: set[str]) -> None:
         raise ValueError(f"{name!r} is no safe file name")
     if folded in used:
         raise ValueError(f"two frames are named {name!r}")
-    used.add(folded)
+    used.add(name if folded == name else folded)  # one string less per frame

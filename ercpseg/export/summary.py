@@ -33,18 +33,21 @@ class PredictionSummary:
         return {"found": self.found, "used": self.used, "refused": self.refused, "ignored": self.ignored}
 
 
-def summarise(output: Path, rows: Sequence[Mapping[str, Any]]) -> PredictionSummary:
+def summarise(output: Path, rows: Iterable[Mapping[str, Any]]) -> PredictionSummary:
     """Count the rows of ``frames.csv``.
 
     >>> rows = [{"status": "used", "milliseconds": 3.0}, {"status": "refused"}]
     >>> summarise(Path("out"), rows).counts
     {'found': 2, 'used': 1, 'refused': 1, 'ignored': 0}
     """
-    status = [row["status"] for row in rows]
-    times = [row["milliseconds"] for row in rows if row["status"] == "used" and row["milliseconds"] is not None]
+    status, times = [], []
+    for row in rows:
+        status.append(row["status"])
+        if row["status"] == "used" and row["milliseconds"] is not None:
+            times.append(row["milliseconds"])
     return PredictionSummary(
         output=output,
-        found=len(rows),
+        found=len(status),
         used=status.count("used"),
         refused=status.count("refused"),
         ignored=status.count("ignored"),

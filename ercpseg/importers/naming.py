@@ -65,7 +65,8 @@ class Namer:
             name = frame_stem(f"{_slug(stem)}-{digest[:8]}", index)
             if name_key(name) in self._taken:  # the same source again, or a file that is named like our own names
                 name = frame_stem(f"{_slug(stem)[:8]}-{digest}", index)
-        self._taken.add(name_key(name))
+        key = name_key(name)
+        self._taken.add(name if key == name else key)  # one string less per frame
         return name
 
 

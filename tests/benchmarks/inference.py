@@ -290,13 +290,13 @@ def run_latency() -> str:
 
 
 _MEMORY = """
-import json, sys, time
+import array, json, sys, time
 from pathlib import Path
 import psutil
 from ercpseg.pipeline.apply import PredictOptions, predict
 
 class Watching:
-    def __init__(self): self.seen = []
+    def __init__(self): self.seen = array.array("d")  # sixteen bytes per frame
     def task(self, *_): return self
     def say(self, text): ...
     def retotal(self, total): ...
@@ -304,12 +304,12 @@ class Watching:
     def __exit__(self, *_): ...
     def advance(self, n=1, note=None):
         if note is not None:
-            self.seen.append((time.perf_counter(), psutil.Process().memory_info().rss))
+            self.seen.extend((time.perf_counter(), psutil.Process().memory_info().rss))
 
 watching = Watching()
 options = PredictOptions(device="cpu", overlays=False, runtime="torch")
 predict(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], options=options, progress=watching)
-print(json.dumps(watching.seen))
+print(json.dumps(list(zip(watching.seen[::2], watching.seen[1::2]))))
 """
 
 

@@ -1,0 +1,42 @@
+"""Rows come back as they went in, and a long run takes little memory per frame."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+
+from ercpseg.export.folder import PredictionWriter
+from ercpseg.export.rows import COLUMNS, Rows
+from ercpseg.frames.frame import Frame
+from ercpseg.structures import StructureSet
+
+MOST_BYTES = 512
+"""Growth per frame that a run of any length may have."""
+
+
+def test_rows_come_back_as_they_went_in() -> None:
+    rows = Rows()
+    rows.append({"frame": "a", "status": "used", "milliseconds": 1.5})
+    rows.append({"frame": "", "status": "refused", "code": "truncated"})
+    assert len(rows) == 2
+    first, second = rows
+    assert tuple(first) == COLUMNS
+    assert (first["milliseconds"], first["code"], second["code"], second["index"]) == (1.5, None, "truncated", None)
+    assert list(rows) == [first, second], "as often as one likes"
+
+
+def test_memory_of_a_run_grows_by_little_per_frame(tmp_path: Path) -> None:
+    pixels, bitmask = np.full((8, 8), 7, np.uint8), np.zeros((8, 8), np.uint8)
+    sizes = []
+    with PredictionWriter(tmp_path / "out", StructureSet(("endoscope",)), overlays=False) as writer:
+        tracemalloc.start()
+        for number in range(450):
+            name = f"frame_{number:05d}"
+            writer.write(Frame(name=name, pixels=pixels, bits=8, source=f"folder/{name}.png"), bitmask, 1.0 + number)
+            if number in (50, 449):
+                sizes.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+        writer.finish({})
+    assert (sizes[1] - sizes[0]) / 400 < MOST_BYTES
