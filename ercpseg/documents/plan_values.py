@@ -5,20 +5,35 @@ The key of a decision is ``section.field``; which rule decides it stands in brac
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ercpseg.documents.base import Part
 
 Size = tuple[int, int]
 
 
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if not pair[0] <= pair[1]:
+        raise ValueError(f"{pair[0]:g} to {pair[1]:g} is no range; expected the smaller number first")
+    return pair
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0, le=1e6)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+Percentage = Annotated[float, Field(ge=0, le=100)]
+
+
 class PreparationValues(Part):
     """How a frame becomes the network's input; the same in training and in live prediction."""
 
     working_long_side_px: int = Field(ge=16, le=4096, description="the longer side after resampling (R6)")
-    clip_percentiles: tuple[float, float] = Field(description="in-field percentiles to clip at before normalising (R2)")
+    clip_percentiles: Annotated[tuple[Percentage, Percentage], AfterValidator(_rising)] = Field(
+        description="in-field percentiles to clip at before normalising (R2)"
+    )
     field_mask: bool = Field(description="statistics inside the exposed field only, zero outside (R3)")
     invert: bool = Field(False, description="grey values are turned round, because devices are bright (R1)")
     median_px: int = Field(0, ge=0, le=15, description="side of the median filter on native pixels; 0 = none (R5)")
@@ -27,11 +42,11 @@ class PreparationValues(Part):
     )
     equalise: bool = Field(False, description="histogram equalisation inside the field, after clipping (R5)")
     sharpen: float = Field(0.0, ge=0, le=4, description="k of image − k·Laplacian, before resampling; 0 = none (R5)")
-    dataset_mean_sd: tuple[float, float] | None = Field(
+    dataset_mean_sd: tuple[float, Positive] | None = Field(
         None,
         description="mean and standard deviation of the z-score of every frame, in grey values; null: its own (R2)",
     )
-    dilate_px: dict[str, int] = Field(
+    dilate_px: dict[str, Annotated[int, Field(ge=0, le=16)]] = Field(
         default_factory=dict,
         description="structure → working pixels by which its training masks are thickened; undone by a step (R23)",
     )
@@ -87,23 +102,23 @@ class LossTerm(Part):
 class LossValues(Part):
     """Weighted sum of terms per head: a region term, focal cross-entropy, and what the shape asks for (R14–R17)."""
 
-    head_weight: dict[str, float]
-    dice_weight: dict[str, float]
-    focal_weight: dict[str, float]
-    focal_alpha: dict[str, float]
-    focal_gamma: dict[str, float]
-    fn_weight: dict[str, float] = Field(
+    head_weight: dict[str, Amount]
+    dice_weight: dict[str, Amount]
+    focal_weight: dict[str, Amount]
+    focal_alpha: dict[str, Amount]
+    focal_gamma: dict[str, Amount]
+    fn_weight: dict[str, Share] = Field(
         default_factory=dict,
         description="weight of what is missed against what is extra in the region term; 0.5 = Dice (R16)",
     )
-    skeleton_weight: dict[str, float] = Field(
+    skeleton_weight: dict[str, Amount] = Field(
         default_factory=dict, description="skeleton recall at full resolution, rising over the first tenth (R17)"
     )
-    component_weight: dict[str, float] = Field(
+    component_weight: dict[str, Amount] = Field(
         default_factory=dict, description="Dice per component after the first fifth (R17)"
     )
     terms: tuple[LossTerm, ...] = Field((), description="further terms, for recipes")
-    level_weights: tuple[float, ...] = Field(description="full resolution first; 0 switches a level off (R22)")
+    level_weights: tuple[Amount, ...] = Field(description="full resolution first; 0 switches a level off (R22)")
     max_pooled: tuple[str, ...] = Field(description="heads whose lower-level targets are max-pooled (R22)")
 
 
@@ -111,21 +126,23 @@ class SamplingValues(Part):
     """Which frames and patches are drawn (R21)."""
 
     oversample_frac: float = Field(ge=0, le=1, description="share of a batch that must show a drawn structure")
-    structure_share: dict[str, float] = Field(description="how often each structure is the one that is drawn")
+    structure_share: dict[str, Amount] = Field(description="how often each structure is the one that is drawn")
 
 
 class AugmentationValues(Part):
     """Ranges of the random transforms (R18–R20)."""
 
-    rotation_deg: float
-    scale: tuple[float, float]
-    shift_frac: float
-    mirror_axes: tuple[int, ...] = Field(description="0 = up-down, 1 = left-right; also used for test-time flips")
-    noise_sd: float
-    blur_sd_px: float
-    brightness: tuple[float, float]
-    contrast: tuple[float, float]
-    gamma: tuple[float, float]
+    rotation_deg: float = Field(ge=0, le=180)
+    scale: Range
+    shift_frac: Share
+    mirror_axes: tuple[Literal[0, 1], ...] = Field(
+        description="0 = up-down, 1 = left-right; also used for test-time flips"
+    )
+    noise_sd: Amount
+    blur_sd_px: Amount
+    brightness: Range
+    contrast: Range
+    gamma: Range
     invert_prob: float = Field(0.0, ge=0, le=1, description="how often grey values are turned round (R1)")
     elastic_prob: float = Field(0.0, ge=0, le=1, description="how often frames are bent (R18)")
     elastic_sigma_px: float = Field(0.0, ge=0, description="smoothness of the bending: Gaussian standard deviation")
@@ -140,11 +157,11 @@ class OptimiserValues(Part):
     """Optimiser and learning-rate schedule (R29)."""
 
     name: Literal["sgd", "adamw"]
-    learning_rate: float
-    momentum: float
-    weight_decay: float
+    learning_rate: float = Field(gt=0, le=10)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0, le=1)
     schedule: Literal["poly", "cosine", "constant"]
-    warmup_frac: float
+    warmup_frac: float = Field(ge=0, lt=1)
 
 
 class ScheduleValues(Part):
@@ -154,9 +171,9 @@ class ScheduleValues(Part):
     iterations_per_epoch: int = Field(ge=1)
     validation_iterations: int = Field(ge=1)
     seconds_per_iteration: float | None = Field(description="measured on the planning machine; None = not measured")
-    time_budget_s: float | None
+    time_budget_s: Positive | None
     device: Literal["cpu", "cuda", "mps"]
-    seed: int
+    seed: int = Field(ge=0, lt=2**31)
     expected_epoch_s: float | None = Field(None, description="seconds of one epoch, by the measured iteration")
     expected_memory_gb: float | None = Field(None, description="memory of one iteration, as measured or estimated")
 
@@ -182,7 +199,7 @@ class TransferValues(Part):
 class InferenceValues(Part):
     """How fast a frame has to be segmented, and how fast it was on the planning machine (R32)."""
 
-    latency_budget_ms: float | None = Field(None, description="null: no limit")
+    latency_budget_ms: Positive | None = Field(None, description="null: no limit")
     expected_latency_ms: float | None = Field(
         None, description="one forward pass of a tile as measured; null: not measured"
     )
@@ -199,20 +216,20 @@ class PostprocessStep(Part):
 class PostprocessValues(Part):
     """Threshold and steps per structure (R24–R28)."""
 
-    threshold: dict[str, float]
+    threshold: dict[str, Annotated[float, Field(gt=0, lt=1)]]
     steps: dict[str, tuple[PostprocessStep, ...]]
 
 
 class TuningValues(Part):
     """What ``tune`` may try beside thresholds and component sizes, in working-size pixels."""
 
-    kernels_px: dict[str, tuple[tuple[int, int], ...]] = Field(
-        default_factory=dict, description="structure → pairs of opening and closing (R25)"
-    )
-    longest_gap_px: dict[str, float] = Field(
+    kernels_px: dict[
+        str, tuple[tuple[Annotated[int, Field(ge=1, le=1024)], Annotated[int, Field(ge=1, le=1024)]], ...]
+    ] = Field(default_factory=dict, description="structure → pairs of opening and closing (R25)")
+    longest_gap_px: dict[str, Amount] = Field(
         default_factory=dict, description="thin structure → longest gap that may be closed (R27)"
     )
-    nested_px: dict[str, float] = Field(
+    nested_px: dict[str, Amount] = Field(
         default_factory=dict, description="structure → how far the duct that it must lie in is widened (R28)"
     )
 

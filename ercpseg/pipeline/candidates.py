@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
-from ercpseg.pipeline.known import Planned, trainable
+from ercpseg.pipeline.known import REQUEST, Planned, trainable
 from ercpseg.pipeline.prepare import PlanOptions, decide, is_prepared
 from ercpseg.progress import Progress
 from ercpseg.storage import documents
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ercpseg.documents.dataset import FrameRecord
     from ercpseg.pipeline.compare import CompareOptions
 
-REQUEST = "plan-request.json"
 NAME_LENGTH = 40
 FOLD_KEYS = ("folds.count", "folds.method", "folds.grouped_by")
 

@@ -13,9 +13,9 @@ from ercpseg.documents.plan import Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
 from ercpseg.errors import UsageError
-from ercpseg.pipeline.candidates import REQUEST, Machine, Trial, make_trial, prepare_trial, train_trial
+from ercpseg.pipeline.candidates import Machine, Trial, make_trial, prepare_trial, train_trial
 from ercpseg.pipeline.from_compare import COMPARISON
-from ercpseg.pipeline.known import Planned, known_name, load_planned, used_records
+from ercpseg.pipeline.known import REQUEST, Planned, known_name, load_planned, used_records
 from ercpseg.pipeline.prepare import PlanOptions, available_memory_gb, plan, resolve_device
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents

@@ -19,6 +19,7 @@ from ercpseg.frames.groups import group_frames
 from ercpseg.pipeline.candidates import Trial, splits_sha256
 from ercpseg.pipeline.known import Planned
 from ercpseg.planner.families import Traits, traits_of
+from ercpseg.planner.metrics import primary_metric
 from ercpseg.planner.rules_size import COMMON_SIDE_PX
 from ercpseg.planner.splits import LEAKY
 from ercpseg.progress import Progress, track
@@ -37,11 +38,8 @@ Scores = dict[str, list[FrameScore]]
 
 
 def family(name: str, traits: Traits) -> str:
-    """How a structure is judged: by its centre line, by its objects, or by its area."""
-    if traits.is_("thin"):
-        return "thin"
-    small = traits.is_("tiny") or (traits.is_("multi") and not traits.is_("tubular") and not traits.is_("large"))
-    return "small" if small or "stone" in name else "large"
+    """How a structure is judged, as by tuning: by its centre line, by its objects, or by its area."""
+    return {"cldice": "thin", "object_f1": "small", "dice": "large"}[primary_metric(name, traits)]
 
 
 def judge(  # noqa: PLR0913  # all needed

@@ -19,6 +19,10 @@ from ercpseg.storage.workspace import Workspace, check_name
 DESCRIPTOR_SUFFIXES = {".yaml", ".yml"}
 
 
+REQUEST = "plan-request.json"
+"""What a finished plan answered; written last, so that a plan without it was interrupted."""
+
+
 @dataclass(frozen=True)
 class Planned:
     """A planned dataset. ``fresh`` is False when everything was there already."""
@@ -161,6 +165,10 @@ def load_planned(workspace: Workspace, name: str) -> Planned:
             todo="run ercpseg plan-and-preprocess first, or give its --workspace",
         )
     folder = workspace.dataset_folder(name)
+    if not (folder / REQUEST).exists():
+        raise UsageError(
+            f"the plan of {name[:64]!r} is not finished", where="DATASET", todo="run ercpseg plan-and-preprocess again"
+        )
     return Planned(
         documents.load(folder / "dataset.json", Dataset),
         documents.load(folder / "fingerprint.json", Fingerprint),

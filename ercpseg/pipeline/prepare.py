@@ -14,13 +14,13 @@ from ercpseg.documents.plan import NetworkValues, Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DataError, UsageError
 from ercpseg.pipeline.bring import bring_in
-from ercpseg.pipeline.known import Located, Planned, locate, trainable, used_records
+from ercpseg.pipeline.known import REQUEST, Located, Planned, locate, trainable, used_records
+from ercpseg.planner.splits import Splits
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_text
 from ercpseg.storage.workspace import Workspace
 
-REQUEST = "plan-request.json"
 MEASURES = ".fingerprint-measures.sqlite"
 """Beside the fingerprint: measures of single frames, so that only new frames are measured. It may be deleted."""
 
@@ -130,13 +130,17 @@ def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Pr
     recipe = load_recipe(options.recipe)
     request = _request(options, recipe, fingerprint)
     old = _known(folder / "plan.json", Plan)
+    if old is not None and _same(folder, request) and is_prepared(space, name, old):
+        return Planned(dataset, fingerprint, old, folder, fresh=False)
+    made = decide(space, dataset, fingerprint, recipe, options, write=False)
+    splits = _split(space, dataset, made, used, options)
+    # Nothing can be refused from here on, and a plan without its request counts as not finished.
     if old is not None and not _same(folder, request):
         changed = "other options" if old.frames_sha256 == dataset.frames_sha256 else "other frames"
         progress.say(f"{name} was planned with {changed}; folds that are trained already will not count any more")
-    if old is not None and _same(folder, request) and is_prepared(space, name, old):
-        return Planned(dataset, fingerprint, old, folder, fresh=False)
-    made = decide(space, dataset, fingerprint, recipe, options)
-    _prepare(space, dataset, made, fingerprint, used, options, progress)
+    (folder / REQUEST).unlink(missing_ok=True)
+    _write(folder, made)
+    _prepare(space, dataset, made, fingerprint, splits, used, options, progress)
     # Last, so that a plan is only taken as finished when everything after it is done.
     write_text(folder / REQUEST, request)
     return Planned(dataset, fingerprint, made, folder, fresh=True)
@@ -149,13 +153,14 @@ def decide(
     recipe: Recipe,
     options: PlanOptions,
     measured: dict[Any, Any] | None = None,
+    *,
+    write: bool = True,
 ) -> Plan:
-    """Make the plan and write it into the dataset's folder of ``space``.
+    """Make the plan, and write it into the dataset's folder of ``space`` unless ``write`` says otherwise.
 
     Plans that are given the same ``measured`` share measurements of this machine, so that equal choices get equal times.
     """
     from ercpseg.planner.budget import Budget, StepCost
-    from ercpseg.planner.explain import to_markdown
     from ercpseg.planner.plan import make_plan
     from ercpseg.training.cost import measure_forward, measure_step
 
@@ -187,33 +192,44 @@ def decide(
             where="--set or recipe",
             expected=f"{', '.join(dataset.structures)}: all structures of the dataset in the order of their bits",
         )
-    folder = space.dataset_folder(dataset.name)
-    documents.save(folder / "plan.json", made)
-    write_text(folder / "plan.md", to_markdown(made))
+    if write:
+        _write(space.dataset_folder(dataset.name), made)
     return made
 
 
-def _prepare(
+def _write(folder: Path, made: Plan) -> None:
+    from ercpseg.planner.explain import to_markdown
+
+    documents.save(folder / "plan.json", made)
+    write_text(folder / "plan.md", to_markdown(made))
+
+
+def _split(space: Workspace, dataset: Dataset, made: Plan, used: list[FrameRecord], options: PlanOptions) -> Splits:
+    """The folds, which may be refused."""
+    from ercpseg.fingerprint.collect import structures_by_frame
+    from ercpseg.planner.splits import make_splits
+
+    present = structures_by_frame(
+        space.raw_folder(dataset.name), trainable(used), dataset.structure_set, threads=options.threads
+    )
+    return make_splits(used, made.values.folds, present, made.values.schedule.seed)
+
+
+def _prepare(  # noqa: PLR0913  # all needed
     space: Workspace,
     dataset: Dataset,
     made: Plan,
     fingerprint: Fingerprint,
+    splits: Splits,
     used: list[FrameRecord],
     options: PlanOptions,
     progress: Progress,
 ) -> None:
-    from ercpseg.fingerprint.collect import structures_by_frame
     from ercpseg.nnunet.planning import write_nnunet_plans, write_raw_dataset_json
     from ercpseg.nnunet.preprocessor import preprocess
-    from ercpseg.planner.splits import make_splits
 
-    records = trainable(used)
-    frames = [record.frame for record in records]
+    frames = [record.frame for record in trainable(used)]
     write_raw_dataset_json(space, dataset, frames)
-    present = structures_by_frame(
-        space.raw_folder(dataset.name), records, dataset.structure_set, threads=options.threads
-    )
-    splits = make_splits(used, made.values.folds, present, made.values.schedule.seed)
     for warning in splits.warnings:
         progress.say(f"warning: {warning}")
     write_nnunet_plans(space, dataset, made, fingerprint, list(splits.folds))

@@ -27,7 +27,7 @@ from ercpseg.structures import Bitmask, StructureSet
 MOST_FRAMES = 64
 """Frames that are measured at most, evenly spread."""
 SURE_FRAMES = 6
-"""So many are measured in any case; more only while they take less than :data:`TIME_FRAC` of the time."""
+"""So many, spread over all, are measured in any case; more only while they take less than :data:`TIME_FRAC` of the time."""
 TIME_FRAC = 0.03
 OUTSIDE_FRAC = 0.1
 MARGIN = 0.25
@@ -116,6 +116,7 @@ class Watch:
         self.sink, self.card, self.structures = sink, card, structures
         self.measured: dict[int, Measured] = {}
         self._step = max(1, total // MOST_FRAMES)
+        self._sure = self._step * max(1, math.ceil(total / SURE_FRAMES / self._step))
         self._outside_frac = outside_frac
         self._seen, self._spent_s, self._started = 0, 0.0, started
 
@@ -138,10 +139,11 @@ class Watch:
         """Pass a prediction on, and measure it if it is in the sample."""
         self.sink.write(frame, bitmask, milliseconds, probabilities)
         number, self._seen = self._seen, self._seen + 1
-        if not self.card.ranges or number % self._step:
+        sure = number % self._sure == 0 and number // self._sure < SURE_FRAMES
+        if not self.card.ranges or (number % self._step and not sure):
             return
         start = time.perf_counter()
-        if len(self.measured) >= SURE_FRAMES and self._spent_s > TIME_FRAC * (start - self._started):
+        if not sure and self._spent_s > TIME_FRAC * (start - self._started):
             return
         self.measured[number] = Measured(_patient(frame), self._measure(frame, bitmask))
         if len(self.measured) > MOST_FRAMES:  # more frames than files: every second one of those that there are

@@ -58,7 +58,9 @@ def postprocess(case: Case) -> Found:
     for name, t in case.traits.items():
         for step in case.steps(name) if t.shown else ():
             if step.name == "keep_largest" and (t.is_("thin") or t.components >= MULTI_COMPONENTS):
-                yield key, f"keep_largest deletes parts of {name}, which has {t.components:.1f} parts in a frame (R26)."
+                parted = t.components >= MULTI_COMPONENTS
+                why = f"has {t.components:.1f} parts in a frame" if parted else "breaks where it is faint"
+                yield key, f"keep_largest deletes parts of {name}, which {why} (R26)."
             opening = step.params.get("opening_px", 1)
             if step.name == "open_close" and t.is_("thin") and opening > t.width10_px:
                 yield key, f"an opening of {opening:g} px deletes {name}, which is {t.width10_px:.1f} px wide (R25)."

@@ -63,7 +63,7 @@ def apply_pins(key: str, value: Any, pins: Mapping[str, Any]) -> tuple[Any, list
         entry = pin[len(key) + 1 :]
         if not entry:
             continue
-        if not isinstance(value, Mapping) or entry not in value:
+        if not isinstance(value, Mapping) or (entry not in value and key not in SPARSE):
             names = ", ".join(value) if isinstance(value, Mapping) else f"{key} as a whole"
             raise UsageError(f"{key} has no entry {entry[:64]!r}", where=pin, expected=names)
         value = {**copy.deepcopy(dict(value)), entry: pins[pin]}
@@ -95,6 +95,12 @@ def check_value(key: str, value: Any, structures: tuple[str, ...], *, by_user: b
         adapter.validate_python(value)
     except ValidationError as error:
         raise kind(f"{str(value)[:64]!r} cannot be {key}", where=where, expected=error.errors()[0]["msg"]) from error
+    unknown = set(named_in(key, value)) - allowed_in(key, structures) if by_user else set()
+    if unknown:
+        expected = (
+            ", ".join(StructureSet.ordered(structures).heads()) if key.startswith("loss.") else ", ".join(structures)
+        )
+        raise kind(f"{key} names {', '.join(sorted(unknown))[:64]}", where=where, expected=f"some of {expected}")
     if key == "network.name" and value not in NETWORKS:
         raise kind(f"no network is called {str(value)[:64]!r}", where=where, expected=" or ".join(NETWORKS))
     if key in ("patch.size_px", "patch.tile_px") and min(value) < 1:
@@ -108,6 +114,25 @@ def check_value(key: str, value: Any, structures: tuple[str, ...], *, by_user: b
     if key == "heads.parents" and not set(value) <= set(StructureSet(structures).parents):
         parents = ", ".join(StructureSet(structures).parents) or "none"
         raise kind(f"{str(value)[:64]} are no parents of this dataset", where=where, expected=parents)
+
+
+SPARSE = frozenset({"preparation.dilate_px", "tuning.kernels_px", "tuning.longest_gap_px", "tuning.nested_px"})
+"""Decisions that hold an entry only for the structures they concern; others may be added."""
+NAMING = ("preparation.thin", "preparation.dilate_px", "loss.", "sampling.structure_share", "postprocess.", "tuning.")
+
+
+def named_in(key: str, value: Any) -> list[str]:
+    """Structures and heads that a value names."""
+    if not key.startswith(NAMING) or key in ("loss.terms", "loss.level_weights"):
+        return []
+    if isinstance(value, Mapping):
+        return [str(name) for name in value if name != "all"]
+    return [str(name) for name in value] if isinstance(value, list | tuple) else []
+
+
+def allowed_in(key: str, structures: tuple[str, ...]) -> set[str]:
+    """Names that :func:`named_in` may give: heads in the loss, structures elsewhere."""
+    return set(StructureSet.ordered(structures).heads()) if key.startswith("loss.") else set(structures)
 
 
 def check_options(name: str, options: Mapping[str, Any], *, by_user: bool, where: object = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ercpseg.documents.fingerprint import Fingerprint
@@ -71,6 +72,7 @@ def make_plan(
     learnt = fingerprint.of_structures(pins.get("heads.structures", names))
     for key in pins.keys() & set(KEYS) - {"heads.structures"}:
         check(key, pins[key], [key])
+    budget = _asked(budget, pins)
     decided: dict[str, Any] = {}
     decisions: list[Decision] = []
     warnings = list(fingerprint.warnings)
@@ -98,6 +100,12 @@ def make_plan(
     pinned = {decision.key for decision in decisions if decision.by != "rule"}
     against = contradictions(Case(plan.values, learnt, budget), pinned)
     return _document(fingerprint, recipe, decisions, [*warnings, *against]) if against else plan
+
+
+def _asked(budget: Budget, pins: Mapping[str, Any]) -> Budget:
+    """The budget with what was pinned of it, so that rules plan for what stands in the plan."""
+    limits = {"time_budget_s": "schedule.time_budget_s", "latency_ms": "inference.latency_budget_ms"}
+    return replace(budget, **{name: pins[key] for name, key in limits.items() if pins.get(key) is not None})
 
 
 def _document(fingerprint: Fingerprint, recipe: Recipe, decisions: list[Decision], warnings: Sequence[str]) -> Plan:
@@ -170,7 +178,7 @@ def check_values(values: PlanValues) -> None:
     from ercpseg.losses.options import check_term
     from ercpseg.networks import divisor
     from ercpseg.networks.options import check_network
-    from ercpseg.postprocess.steps import STEPS
+    from ercpseg.postprocess.apply import check_steps
 
     network = values.network
     check_network(network.name, network.features, network.deep_supervision, network.options)
@@ -196,8 +204,10 @@ def check_values(values: PlanValues) -> None:
     for field in ("threshold", "steps"):
         if set(getattr(values.postprocess, field)) != set(values.heads.structures):
             problems.append(f"postprocess.{field}: expected one value for each of {', '.join(values.heads.structures)}")
-    for name, steps in values.postprocess.steps.items():
-        problems += [f"postprocess.steps.{name}: no step {s.name[:64]!r}" for s in steps if s.name not in STEPS]
+    try:
+        check_steps(values.postprocess.steps)
+    except DocumentError as error:
+        problems.append(f"{error.where}: {error.what}")
     if problems:
         raise DocumentError("the plan's decisions do not fit together: " + "; ".join(problems))
 

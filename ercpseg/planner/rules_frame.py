@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ercpseg.planner.families import traits_of
 from ercpseg.planner.rule import Advice, Choice, Context, percent
-from ercpseg.planner.rules_size import COMMON_SIDE_PX, thinnest_of
+from ercpseg.planner.rules_size import COMMON_SIDE_PX, FORWARD_SHARE, forward_ms, ideal_scale, thinnest_of
 
 STEADY_CV = 0.1
 """Coefficient of variation below which the exposure of frames counts as the same."""
@@ -95,6 +97,14 @@ def denoise(context: Context) -> Advice:
     )
 
 
+def _forward(context: Context, name: str) -> float | None:
+    """Milliseconds of a forward pass at the size that R6 wishes for; None without a limit or a measurement."""
+    side = context.fingerprint.reference_long_side_px
+    base = min(1.0, COMMON_SIDE_PX / side)
+    thin = {n: t for n, t in traits_of(context.fingerprint, base).items() if t.is_("thin")}
+    return forward_ms(context, name, min(4096, max(16, round(ideal_scale(side, thinnest_of(thin, base)[1])[0] * side))))
+
+
 def normalisation(context: Context) -> Advice:
     """R2: normalisation.
 
@@ -181,11 +191,12 @@ def network_name(context: Context) -> Advice:
     """R11: network.
 
     Decides: the network, by its name in the NETWORKS table.
-    From: the device, its memory, the number of frames, the latency that a frame may have (R32).
+    From: the device, its memory, the number of frames, the latency that a frame may have (R32) as measured here.
     Because: on a CPU only a network with one convolution per level sees enough frames in the time there is, and so it is where
     a frame may take no more than 66 ms. A GPU can afford nnU-Net's plain U-Net, which newer architectures hardly beat once
     everything else is configured; from 10 GB and 200 frames on its residual encoder, the best of those that were
-    compared on equal terms.
+    compared on equal terms. Where the network so chosen is measured to take longer than a frame may, and our real-time
+    network is faster, that one is taken.
     Source: Gherardini 2020 (71 against 451 ms); FRA-Net 2020 (66.5 ms); nnU-Net Revisited 2024 [E1/E2]
     """
     budget, frames = context.budget, context.fingerprint.frames
@@ -209,6 +220,16 @@ def network_name(context: Context) -> Advice:
         others["unet"] = "The residual encoder gained about a point on equal terms."
     else:
         name, because = "unet", f"Training runs on {device}, which can afford nnU-Net's plain U-Net."
+    inputs: dict[str, Any] = {"device": device, "memory_gb": round(budget.memory_gb, 1), "frames": frames}
+    inputs["latency_budget_ms"] = latency
+    taken, faster = _forward(context, name), _forward(context, "realtime")
+    if latency is not None and taken is not None and faster is not None:
+        inputs["forward_ms"] = {name: round(taken, 1), "realtime": round(faster, 1)}
+        slow = f"A forward pass takes {taken:.0f} ms here, {faster:.0f} ms through realtime; a frame may take {latency:.0f} ms."
+        if faster < taken > FORWARD_SHARE * latency:
+            others |= {name: slow}
+            name, because = "realtime", slow
+        else:
+            others["realtime"] = f"{name} keeps to the time: {taken:.0f} ms of {latency:.0f} ms."
     rest = tuple((other, why) for other, why in others.items() if other != name)
-    inputs = {"device": device, "memory_gb": round(budget.memory_gb, 1), "frames": frames, "latency_budget_ms": latency}
     return Advice({"network.name": Choice(name, because, inputs, rest)})

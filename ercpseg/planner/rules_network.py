@@ -209,9 +209,10 @@ def batch(context: Context) -> Advice:
         fitting = batch_for_memory(network.name, network.features, size, head_count, context.budget.memory_gb)
         inputs["fits_memory"] = fitting
         start = min(fitting, max(2, round(0.05 * f.frames)))
-        needed = min(needed, max(2, fitting))
+        start = max(start, min(needed, max(2, fitting)))
     least = CROP_BATCH if device == "cpu" and size != tuple(context["patch.tile_px"]) else 2
-    value = min(MAX_BATCH[device], max(least, start, needed))
+    limit = MAX_BATCH[device] if device == "cpu" else max(2, fitting)
+    value = min(MAX_BATCH[device], limit, max(least, start, needed))
     steps = context.meter.iterations(network, size, value, head_count, budget=context.budget)
     tried: list[tuple[int, str]] = []
     while value > least:
@@ -229,7 +230,25 @@ def batch(context: Context) -> Advice:
         tried.append(
             (needed, f"It would show {rarest} in 95 % of the batches, but is more than {device} is planned for.")
         )
-    return Advice({"patch.batch_size": Choice(value, because, inputs, tried)})
+    return Advice({"patch.batch_size": Choice(value, because, inputs, tried)}, _too_large(context, network, value))
+
+
+def _too_large(context: Context, network: NetworkValues, batch: int) -> tuple[str, ...]:
+    """A warning where even this batch takes more memory than there is."""
+    size: Size = tuple(context["patch.size_px"])
+    head_count = len(context["heads.structures"]) + len(context["heads.parents"])
+    cost, there = context.meter.cost(network, size, batch, head_count), context.budget.memory_gb
+    if cost is not None and cost.memory_gb > there:
+        taken = f"{cost.memory_gb:.2g} GB"
+    elif (
+        context.budget.device != "cpu" and batch_for_memory(network.name, network.features, size, head_count, there) < 2
+    ):
+        taken = "more by nnU-Net's estimate"
+    else:
+        return ()
+    return (
+        f"MEMORY: a step of {batch} patches takes {taken}, and there are {there:.2g} GB; pin a smaller patch.size_px (R9).",
+    )
 
 
 def narrowest(context: Context) -> tuple[str | None, float | None]:

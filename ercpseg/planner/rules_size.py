@@ -110,18 +110,21 @@ def _affordable(
 
 def _too_slow(context: Context, long_side_px: int) -> str:
     """What a tile of whole frames takes at this working side, when that is more than it may; empty otherwise."""
-    budget_ms = context.budget.latency_ms
-    if budget_ms is None:
+    taken, budget_ms = forward_ms(context, context["network.name"], long_side_px), context.budget.latency_ms
+    if budget_ms is None or taken is None or taken <= FORWARD_SHARE * budget_ms:
         return ""
-    name = context["network.name"]
+    return f"A forward pass takes {taken:.0f} ms here; a frame may take {budget_ms:.0f} ms."
+
+
+def forward_ms(context: Context, name: str, long_side_px: int) -> float | None:
+    """Milliseconds of a forward pass of a whole frame through network ``name``; None without a limit or a measurement."""
+    if context.budget.latency_ms is None:
+        return None
     working = largest_working_size(parse_shapes(context.fingerprint.shapes), long_side_px)
     features = features_for(name, min(working))
     heads = len(StructureSet(tuple(context.fingerprint.structures)).heads())
     network = NetworkValues(name=name, features=features, deep_supervision=0)
-    taken = context.meter.latency_ms(network, round_up(working, divisor(name, features)), heads)
-    if taken is None or taken <= FORWARD_SHARE * budget_ms:
-        return ""
-    return f"A forward pass takes {taken:.0f} ms here; a frame may take {budget_ms:.0f} ms."
+    return context.meter.latency_ms(network, round_up(working, divisor(name, features)), heads)
 
 
 def _steps(context: Context, long_side_px: int) -> int | None:

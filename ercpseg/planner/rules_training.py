@@ -49,7 +49,7 @@ def schedule(context: Context) -> Advice:
             "the time is not limited." if budget.seconds is None else "an iteration was not measured."
         )
     # A handful of epochs at least, so that progress is saved and the schedule moves.
-    per_epoch = max(1, min(per_epoch, total // 5))
+    per_epoch = int(context.pinned("schedule.iterations_per_epoch", max(1, min(per_epoch, total // 5))))
     epochs = max(1, total // per_epoch)
     inputs = {"seconds_per_iteration": seconds, "time_budget_s": budget.seconds, "frames": context.fingerprint.frames}
     full = max(1, wanted // per_epoch)
@@ -133,10 +133,11 @@ def optimiser(context: Context) -> Advice:
     total = context["schedule.epochs"] * context["schedule.iterations_per_epoch"]
     inputs = {"iterations": total, "network": context["network.name"]}
     others: dict[str, list[tuple[Any, str]]] = {}
-    if total >= LONG_SCHEDULE:
+    long = total >= LONG_SCHEDULE
+    if context.pinned("optimiser.name", "sgd" if long else "adamw") == "sgd":
         others["name"] = [("adamw", f"It leads in short schedules, below {LONG_SCHEDULE} iterations.")]
         others["schedule"] = [("cosine", "It goes with AdamW in short schedules.")]
-        because = f"{total} iterations are a long schedule (from {LONG_SCHEDULE} on)."
+        because = f"{total} iterations are a {'long' if long else 'short'} schedule (long from {LONG_SCHEDULE} on)."
         values = {
             "name": "sgd",
             "learning_rate": 0.01,
@@ -146,7 +147,7 @@ def optimiser(context: Context) -> Advice:
             "warmup_frac": 0.0,
         }
     else:
-        because = f"{total} iterations are a short schedule (below {LONG_SCHEDULE})."
+        because = f"{total} iterations are a {'long' if long else 'short'} schedule (short below {LONG_SCHEDULE})."
         others["name"] = [("sgd", f"It overtakes only in long schedules, from {LONG_SCHEDULE} iterations on.")]
         others["schedule"] = [("poly", "It goes with SGD in long schedules.")]
         rate = 0.001 if context["network.name"] == "unet" else 0.002
@@ -219,6 +220,10 @@ def folds(context: Context) -> Advice:
         count = max(1, min(5, f.frames))
         because = f"Only {told_apart} patient(s) are told apart in {f.frames} frames."
         warnings = (_frame_wise(told_apart, f.studies),)
+    if int(context.pinned("folds.count", count)) < 2 and method != "published":
+        warnings += (
+            "NOTHING IS HELD OUT: there is one fold, so the frames that judge the training are those of it (R30).",
+        )
     choices = {"count": count, "method": method, "grouped_by": by}
     others = {"method": _other_methods(method, told_apart, validation)}
     return Advice(
@@ -231,7 +236,7 @@ def _other_methods(method: str, told_apart: int, validation: int) -> list[tuple[
     """The ways to make folds that were not taken."""
     why = {
         "published": "It would be the only fold." if validation else "The data name no frames for validation.",
-        "grouped": "Figures are compared on the published part."
+        "grouped": ("Figures are compared on the published part." if validation else "Another was asked for.")
         if told_apart >= 2
         else f"{told_apart} groups are told apart; two are needed.",
         "by-series": "Series of one patient would be on both sides; it is for the protocols of published systems.",

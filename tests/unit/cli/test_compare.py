@@ -175,8 +175,8 @@ def test_with_one_patient_the_first_stays() -> None:
     [
         ("guidewire", ("tubular", "thin", "tiny"), "thin"),
         ("stone", (), "small"),
-        ("clip", ("tiny",), "small"),
-        ("beads", ("multi",), "small"),
+        ("clip", ("tiny",), "large"),  # one small thing is judged by its area, several by how many are found
+        ("beads", ("multi", "tiny"), "small"),
         ("cbd", ("tubular", "multi"), "large"),
         ("endoscope", ("large",), "large"),
     ],

@@ -139,6 +139,13 @@ def test_at_most_64_frames_are_measured_evenly_and_all_are_passed_on(monkeypatch
     assert sorted(many.measured) == list(range(0, 640, 10))
 
 
+def test_what_is_measured_in_any_case_is_spread_over_the_folder() -> None:
+    sink = Taken()
+    watch = Watch(sink, card(mean_frac=(0.0, 1.0)), STRUCTURES, total=24, started=1e18)  # no time for more
+    push(watch, 24)
+    assert sorted(watch.measured) == [0, 4, 8, 12, 16, 20]
+
+
 def test_measuring_takes_a_small_share_of_the_time(monkeypatch) -> None:
     """Each measurement takes 1 s of a clock in which a frame takes 2 s: after the first six hardly any fit into 3 %."""
     clock = [0.0]

@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_a_usage_error(key: str, value: Any, message: str) 
 def test_a_recipe_that_does_not_fit_is_a_document_error() -> None:
     with pytest.raises(DocumentError, match="batch_size"):
         make_plan(ercp_like(), recipe(patch__batch_size=0), CPU)
-    with pytest.raises(DocumentError, match="no step"):
+    with pytest.raises(DocumentError, match="no such step"):
         make_plan(
             ercp_like(), Recipe.new(name="t", title="T", set={"postprocess.steps.stone": [{"name": "magic"}]}), CPU
         )
