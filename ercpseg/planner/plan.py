@@ -73,8 +73,7 @@ def make_plan(
     for key in pins.keys() & set(KEYS) - {"heads.structures"}:
         check(key, pins[key], [key])
     budget = _asked(budget, pins)
-    decided: dict[str, Any] = {}
-    decisions: list[Decision] = []
+    decided, decisions = dict[str, Any](), list[Decision]()
     warnings = list(fingerprint.warnings)
     context = Context(learnt, budget, Meter(measure, forward), pins, decided, names)
     for rule in RULES:
