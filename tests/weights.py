@@ -40,7 +40,11 @@ class Stage:
 
 
 RECIPES = {"light": "zero-shot", "realtime": "zero-shot-realtime"}
-STAGES: dict[str, tuple[Stage, ...]] = {}
+MIXED = "round-field,round-field,any-room"
+STAGES: dict[str, tuple[Stage, ...]] = {
+    "light": (Stage(101, "round-field", 1000, 62), Stage(202, MIXED, 1250, 260), Stage(303, MIXED, 600, 120)),
+    "realtime": (Stage(202, MIXED, 1250, 180),),
+}
 
 
 def train(name: str, root: Path) -> Path:
