@@ -340,3 +340,14 @@ def comparable(folder: Path) -> dict[str, Any]:
         elif path.is_file() and name != "run.json":
             found[name] = path.read_bytes()
     return found
+
+
+def test_without_a_model_it_says_which_it_takes(command, tmp_path) -> None:
+    write_png(tmp_path / "in" / "a.png", picture(0, (64, 64)))
+    told = command.succeeds("predict", tmp_path / "in", tmp_path / "out", workspace=tmp_path / "none")
+    assert "no --model, so light: it comes with the program and was trained on synthetic frames only" in told
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["model"] == "light"
+    told = command.succeeds(
+        "predict", tmp_path / "in", tmp_path / "named", "--model", "light", workspace=tmp_path / "none"
+    )
+    assert "no --model" not in told
