@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
@@ -100,11 +101,17 @@ def load_model(path: Path, folds: tuple[str, ...] | None = None) -> StoredModel:
         raise UsageError(
             f"the model has no fold {', '.join(missing)}", where="--fold", expected=f"of {', '.join(available)}"
         )
-    weights = {fold: decode_arrays(files[available[fold]], where=path / available[fold])[0] for fold in wanted}
+    weights = {fold: _weights(files[available[fold]], path / available[fold]) for fold in wanted}
     sha256 = hashlib.sha256(files[SUMS]).hexdigest()
     if isinstance(decided, Serving):
         return StoredModel(None, card, weights, sha256, decided)
     return StoredModel(decided, card, weights, sha256)
+
+
+def _weights(data: bytes, where: Path) -> dict[str, NDArray[Any]]:
+    """A fold's arrays; half precision is a way of storing (it saves half of the file), networks are of single precision."""
+    arrays, _ = decode_arrays(data, where=where)
+    return {name: a.astype(np.float32) if a.dtype == np.float16 else a for name, a in arrays.items()}
 
 
 def read_plan(path: Path) -> Plan:

@@ -16,7 +16,7 @@ from ercpseg.structures import DEFAULT_STRUCTURES
 from ercpseg.synthesis.catalogue import find_domain
 from ercpseg.synthesis.studio import open_studio
 
-MOST_MB = 6.0
+MOST_MB = 4.0
 
 
 @pytest.mark.parametrize("name", sorted(shipped_models()))

@@ -53,6 +53,16 @@ def test_a_model_comes_back(model: Path, plan: Plan) -> None:
     assert stored.sha256 == hashlib.sha256((model / SUMS).read_bytes()).hexdigest()
 
 
+def test_half_precision_is_a_way_of_storing(plan: Plan, tmp_path: Path) -> None:
+    numbers = np.array([[0.1, -3.7], [1e-3, 2049.0]], np.float32)
+    weights = {"fold_0.safetensors": encode_arrays({"w": numbers.astype(np.float16), "n": np.array(7)}, {})}
+    write_model(tmp_path / "model", plan, card_of(plan, weights), weights)
+    arrays = load_model(tmp_path / "model").weights["0"]
+    assert arrays["w"].dtype == np.float32
+    np.testing.assert_allclose(arrays["w"], numbers, rtol=2**-11)  # half of the last of 11 bits
+    assert arrays["n"].dtype == np.int64
+
+
 def test_the_sums_are_those_of_sha256sum(model: Path) -> None:
     """So that anybody can check a model without this program."""
     lines = (model / SUMS).read_text().splitlines()
