@@ -43,6 +43,7 @@ BENCHMARKS = {
     "xca": real.xca,
     "cxr": real.cxr,
     "zero-shot": shipped.zero_shot,
+    "few-shot": shipped.few_shot,
     "transfer": shipped.transfer,
     "realism": realism.run_benchmark,
 }
