@@ -101,8 +101,8 @@ def few_shot() -> str:
         scores = _scores(root / "out", reference)
     return (
         "## A handful of real frames, beginning from the shipped weights\n\n"
-        f"Leave one out on {folds} annotated real frames of {folds} patients (MIQR-CC): recipe `few-shot`, `--init-from "
-        f"light`, 200 steps on the other {folds - 1}, {took / folds:.0f} s for each training with its start and validation, on cores "
+        f"Leave one out on {folds} annotated real frames of {folds} patients (MIQR-CC): recipe `few-shot`, begun from `light`, "
+        f"200 steps on the other {folds - 1}; {took / folds:.0f} s for each training with its start and validation, on cores "
         "that other work shared. No weights of it were kept. Five frames of one hospital, and scenes that were changed beside "
         f"these frames: compare with the table of the shipped weights as they are.\n\n{score_table(scores)}"
     )
