@@ -51,9 +51,9 @@ STAGES: dict[str, tuple[Stage, ...]] = {
 }
 
 
-def train(name: str, root: Path) -> Path:
-    """Train ``name`` below ``root``; the model folder of its last stage."""
-    ercpseg, before = script("ercpseg"), ""
+def train(name: str, root: Path) -> list[Path]:
+    """Train ``name`` below ``root``; the model folders of its stages."""
+    ercpseg, before, models = script("ercpseg"), "", []
     for number, stage in enumerate(STAGES[name]):
         data, workspace = root / f"{name}-{number}", ["--workspace", str(root / "workspace")]
         count = ["--frames", str(stage.frames), "--patients", str(stage.frames), "--seed", str(stage.seed)]
@@ -62,16 +62,21 @@ def train(name: str, root: Path) -> Path:
         start = ["--init-from", before] if before else []
         run([ercpseg, "train", data.name, "0", "--epochs", str(stage.epochs), *start, *workspace])
         before = str(root / "workspace" / "models" / data.name)
-    return Path(before)
+        models.append(Path(before))
+    return models
 
 
-def ship(model: Path, name: str, told: str) -> Path:
-    """Put a trained model into ``models/`` under ``name``, with a card that says from what and within which limits."""
-    stored = load_model(model)
-    weights = {
-        entry.file: encode_arrays(_stored(stored.weights[entry.fold]), {"fold": entry.fold})
-        for entry in stored.card.folds
-    }
+def ship(models: list[Path], name: str, told: str) -> Path:
+    """Put the mean of trained models into ``models/`` under ``name``, with a card that says from what and with which limits.
+
+    A stage that begins with the weights before ends near enough to them that the mean of both is a network as good as either, and
+    less of a chance of the last frames (Wortsman et al. 2022, model soups).
+    """
+    stored, *others = [load_model(model) for model in reversed(models)]
+    weights = {}
+    for entry in stored.card.folds:
+        each = [one.weights[entry.fold] for one in (stored, *others)]
+        weights[entry.file] = encode_arrays(_stored(mean(each)), {"fold": entry.fold})
     folds = [
         entry.model_dump() | {"sha256": hashlib.sha256(weights[entry.file]).hexdigest()} for entry in stored.card.folds
     ]
@@ -87,6 +92,21 @@ def ship(model: Path, name: str, told: str) -> Path:
     return MODELS / name
 
 
+def mean(each: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """The mean of weights by name; counters are the first's.
+
+    >>> mean([{"w": np.array([1.0]), "n": np.array(3)}, {"w": np.array([2.0]), "n": np.array(5)}])
+    {'w': array([1.5]), 'n': array(3)}
+    """
+    first = each[0]
+    return {
+        name: np.mean([one[name] for one in each], axis=0, dtype=np.float64).astype(a.dtype)
+        if a.dtype.kind == "f"
+        else a
+        for name, a in first.items()
+    }
+
+
 def _stored(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Kernels in half precision, which changes no mask by more than single pixels; norms and biases are few and stay."""
     return {name: a.astype(np.float16) if a.ndim >= 2 else a for name, a in arrays.items()}
@@ -98,7 +118,8 @@ def told(name: str) -> str:
         f"{s.frames} synthetic frames of as many patients, seed {s.seed}, domains {s.domains}, {s.epochs} epochs of 50 batches"
         for s in STAGES[name]
     )
-    return f"synthetic frames only (ercpseg synth), in {len(STAGES[name])} stage(s), training seed 1: {stages}"
+    last = "; mean of the last two" if len(STAGES[name]) > 1 else ""
+    return f"synthetic frames only (ercpseg synth), in {len(STAGES[name])} stage(s), training seed 1: {stages}{last}"
 
 
 def main() -> None:
@@ -108,7 +129,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("ercpseg-weights"), help="where frames and trainings lie")
     arguments = parser.parse_args()
     for name in arguments.names:
-        sys.stdout.write(f"wrote {ship(train(name, arguments.root), name, told(name))}\n")
+        sys.stdout.write(f"wrote {ship(train(name, arguments.root)[-2:], name, told(name))}\n")
 
 
 if __name__ == "__main__":
