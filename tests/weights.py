@@ -69,8 +69,8 @@ def train(name: str, root: Path) -> list[Path]:
 def ship(models: list[Path], name: str, told: str) -> Path:
     """Put the mean of trained models into ``models/`` under ``name``, with a card that says from what and with which limits.
 
-    A stage that begins with the weights before ends near enough to them that the mean of both is a network as good as either, and
-    less of a chance of the last frames (Wortsman et al. 2022, model soups).
+    A stage that begins with the weights before ends near enough to them that the mean of both is a network as good as either
+    (Wortsman et al. 2022, model soups).
     """
     stored, *others = [load_model(model) for model in reversed(models)]
     weights = {}
