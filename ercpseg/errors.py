@@ -145,3 +145,19 @@ class Interrupted(ErcpsegError):
     """Stopped on request after the state was saved; the same command goes on."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+NO_MEMORY = ("can't allocate memory", "not enough memory", "failed to allocate memory", "out of memory")
+"""What torch on a CPU (Linux, Windows), onnxruntime and CUDA say; the first three raise no class of their own for it."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory is too small, whichever library raised it.
+
+    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory")), out_of_memory(RuntimeError("shape"))
+    (True, False)
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    known = isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime.")
+    return known and any(text in str(error).lower() for text in NO_MEMORY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from ercpseg import errors
 from ercpseg.cli import apply, assess, bring, compare, datasets, deploy, learn, make, plans, prepare, tune
-from ercpseg.cli.console import fail
+from ercpseg.cli.console import WARNINGS, fail
 from ercpseg.version import __version__
 
 HELP = """Self-configuring segmentation of ERCP X-ray fluoroscopy: endoscope, guidewire, bile duct, stones.
@@ -68,6 +69,7 @@ def _root(
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. ``--debug`` is taken anywhere; the exit codes stay the same with it."""
     debug = "--debug" in arguments
+    logging.getLogger("ercpseg").addHandler(WARNINGS)  # a second time it changes nothing
     command = typer.main.get_command(app)
     try:
         # Not app(...), which would turn Ctrl-C and a closed pipe into exit codes of its own.
@@ -98,7 +100,7 @@ def _code(error: BaseException) -> int:
         where = getattr(getattr(error, "ctx", None), "command_path", "ercpseg")
         fail(f"{error.format_message().rstrip('.')}; see {where} --help")
         return errors.EXIT_USAGE
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if errors.out_of_memory(error):
         fail("out of memory; close other programs, lower --memory or use a smaller batch")
         return errors.EXIT_RESOURCE
     if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import Any
@@ -14,6 +15,17 @@ err = Console(stderr=True, soft_wrap=True, highlight=False)
 
 SAY_EVERY_S = 10.0
 """Without a terminal a line replaces the bar, this often."""
+
+
+class Warnings(logging.Handler):
+    """Warnings of the library, a line each on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        err.print(escape(f"warning: {record.getMessage()}"))
+
+
+WARNINGS = Warnings(logging.WARNING)
 
 
 class ConsoleProgress:

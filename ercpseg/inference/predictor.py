@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.run import ModelCard
 from ercpseg.documents.serving import Serving, StockNetwork, StockPreparation
-from ercpseg.errors import ResourceError, UsageError
+from ercpseg.errors import ResourceError, UsageError, out_of_memory
 from ercpseg.frames.frame import Frame
 from ercpseg.frames.prepare import Geometry, prepare
 from ercpseg.frames.stock import prepare_stock
@@ -153,15 +154,15 @@ class Predictor:
         ------
         UsageError
             when the pixels are no array (y, x) of uint8 or uint16.
+        ResourceError
+            when the memory is too small for the frame.
         """
         start = time.perf_counter()
         _check(frame.pixels)
-        try:
+        with _memory_is_told():
             values = self.serving.preparation
             stock = isinstance(values, StockPreparation)
             image, geometry = prepare_stock(frame.pixels, values) if stock else prepare(frame.pixels, values)  # type: ignore[arg-type]
-        except MemoryError as error:
-            raise _out_of_memory() from error
         return Prepared(frame, image, geometry, time.perf_counter() - start)
 
     def predict_prepared(self, frames: Sequence[Prepared], *, probabilities: bool = False) -> list[Prediction]:
@@ -173,15 +174,10 @@ class Predictor:
             when the memory is too small for the batch.
         """
         start = time.perf_counter()
-        with torch.inference_mode():
-            try:
-                logits = self.forward(np.stack([frame.image for frame in frames]))
-                found = [
-                    finish_with_logits(one, f.geometry, self.serving) for one, f in zip(logits, frames, strict=True)
-                ]
-                levels = [probabilities_of(native) if probabilities else None for _, native in found]
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                raise _out_of_memory() from error
+        with torch.inference_mode(), _memory_is_told():
+            logits = self.forward(np.stack([frame.image for frame in frames]))
+            found = [finish_with_logits(one, f.geometry, self.serving) for one, f in zip(logits, frames, strict=True)]
+            levels = [probabilities_of(native) if probabilities else None for _, native in found]
         share = (time.perf_counter() - start) / len(frames)
         return [
             Prediction(frame.frame, bitmask, self.structures, frame.seconds + share, level)
@@ -191,11 +187,8 @@ class Predictor:
     def logits(self, pixels: NDArray[Any]) -> tuple[torch.Tensor, Geometry]:
         """Logits (heads, y, x) at working size, on the device, and the way back to native size."""
         prepared = self.prepare(Frame(name="frame", pixels=pixels, bits=8 * pixels.dtype.itemsize))
-        with torch.inference_mode():
-            try:
-                return self.forward(prepared.image[None])[0], prepared.geometry
-            except (torch.OutOfMemoryError, MemoryError) as error:
-                raise _out_of_memory() from error
+        with torch.inference_mode(), _memory_is_told():
+            return self.forward(prepared.image[None])[0], prepared.geometry
 
     def forward(self, images: NDArray[np.float32]) -> torch.Tensor:
         """Prepared images (n, 1, y, x) of one size → logits (n, heads, y, x), tiled and mirrored as planned, on the device."""
@@ -256,5 +249,13 @@ def _check(pixels: NDArray[Any]) -> None:
         )
 
 
-def _out_of_memory() -> ResourceError:
-    return ResourceError("out of memory", where="prediction", todo="use --device cpu or a smaller model")
+@contextmanager
+def _memory_is_told() -> Iterator[None]:
+    """Whatever a runtime calls memory that is too small becomes a ResourceError."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        todo = "use --device cpu or a smaller model"
+        raise ResourceError("out of memory", where="prediction", todo=todo) from error

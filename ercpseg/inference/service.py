@@ -49,7 +49,7 @@ def serve(predictor: Predictor, source: BinaryIO, target: BinaryIO, *, batch: in
 
     def too_large(frame: Frame, error: ResourceError) -> None:
         served.refused += 1
-        _refuse(target, frame.name, InputRefused("too-large", "the memory is too small for this frame"))
+        _refuse(target, frame.name, error)
 
     stream = Stream(predictor, batch=batch, too_large=too_large)
     structures = predictor.structures
@@ -124,9 +124,11 @@ def _frame(name: str, pixels: NDArray[Any], header: Mapping[str, Any]) -> Frame:
     bits, photometric = header.get("bits", full), header.get("photometric", "MONOCHROME2")
     if type(bits) is not int or not 1 <= bits <= full or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise InputRefused("unsupported-pixels", "bits or photometric make no sense")
-    top = 2**bits - 1
-    if int(pixels.max()) > top:
+    top, least, most = 2**bits - 1, int(pixels.min()), int(pixels.max())
+    if most > top:
         raise InputRefused("unsupported-pixels", f"values above {bits} bits")
+    if least == most:  # as in files
+        raise InputRefused("constant", f"all pixels are {least}")
     if photometric == "MONOCHROME1":
         pixels = (top - pixels).astype(pixels.dtype)
     return Frame(name=name, pixels=pixels, bits=bits)
@@ -146,6 +148,8 @@ def _answer(target: BinaryIO, served: Served, results: list[Prediction]) -> None
 
 
 def _refuse(target: BinaryIO, name: str, error: ErcpsegError) -> None:
+    if isinstance(error, ResourceError):
+        error = InputRefused("too-large", "the memory is too small for this frame")
     code = error.code if isinstance(error, InputRefused) else "unsupported-pixels"
     _send(target, {"name": name, "refused": code, "reason": error.what[:500]})
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -27,18 +29,37 @@ from ercpseg.storage.models import StoredModel, load_model
 from ercpseg.version import __version__
 
 PLANS, DATASET = "plans.json", "dataset.json"
-CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth", "checkpoint_latest.pth")
+FINAL = "checkpoint_final.pth"
+CHECKPOINT = re.compile(r"fold_(all|[0-9]{1,3})/checkpoint_(?:final|best|latest)\.pth")
+logger = logging.getLogger(__name__)
 MAX_BYTES = 4 * 1024**3
 
 
 def find_stock(path: Path) -> StockFiles | None:
-    """The files of a stock model: a trainer's results folder, its dataset's folder, or a zip of either; else None."""
+    """The files of a stock model: a trainer's results folder, its dataset's folder, or a zip of either; else None.
+
+    Raises
+    ------
+    UsageError
+        when it holds several: which one is meant is not guessed.
+    """
     if path.is_file():
         return _in_zip(path)
-    for folder in [path, *(sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else [])]:
-        if (folder / PLANS).is_file() and (folder / DATASET).is_file() and not (folder / "model.json").exists():
-            return StockFiles(path, "", folder)
-    return None
+    if _is_stock(path):
+        return StockFiles(path, "", path)
+    found = sorted(p for p in path.iterdir() if _is_stock(p)) if path.is_dir() else []
+    if len(found) > 1:
+        raise UsageError(
+            f"the folder holds {len(found)} models",
+            where=path,
+            expected=f"one of {', '.join(p.name for p in found)}",
+            todo="give the folder of one of them",
+        )
+    return StockFiles(path, "", found[0]) if found else None
+
+
+def _is_stock(folder: Path) -> bool:
+    return (folder / PLANS).is_file() and (folder / DATASET).is_file() and not (folder / "model.json").exists()
 
 
 class StockFiles:
@@ -67,15 +88,12 @@ class StockFiles:
             inside = [n for n in archive.namelist() if n.startswith(self._prefix)]
         return [name.removeprefix(self._prefix) for name in inside]
 
-    def folds(self) -> dict[str, str]:
-        """Fold → its checkpoint: the final one, else the best, else the latest."""
-        names, found = set(self.names()), {}
-        folds = {name.split("/")[0] for name in names if name.startswith("fold_") and name.count("/") == 1}
-        for fold in sorted(folds):
-            there = [c for c in CHECKPOINTS if f"{fold}/{c}" in names]
-            if there:
-                found[fold.removeprefix("fold_")] = f"{fold}/{there[0]}"
-        return found
+    def folds(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Fold → its final checkpoint, and the folds that have only those of a training that did not end."""
+        names = set(self.names())
+        folds = sorted({match[1] for match in map(CHECKPOINT.fullmatch, names) if match})
+        finished = {fold: f"fold_{fold}/{FINAL}" for fold in folds if f"fold_{fold}/{FINAL}" in names}
+        return finished, tuple(fold for fold in folds if fold not in finished)
 
 
 def _in_zip(path: Path) -> StockFiles | None:
@@ -99,7 +117,7 @@ def load_stock(files: StockFiles, folds: tuple[str, ...] | None = None) -> Store
     Raises
     ------
     UsageError
-        when a fold is missing, or the model is none that this program can run (3D, several channels, spacings).
+        when a fold is missing or not finished, or the model is none that this program can run (3D, several channels, spacings).
     DocumentError
         when plans or labels are not what they should be, or name a network that is not on the list.
     DataError
@@ -113,15 +131,19 @@ def load_stock(files: StockFiles, folds: tuple[str, ...] | None = None) -> Store
         raise UsageError(
             "these are plans of ercpseg", where=files.path, todo="give the model folder that ercpseg train made"
         )
-    available = files.folds()
+    available, unfinished = files.folds()
     wanted = folds or tuple(fold for fold in available if fold != "all") or tuple(available)
     missing = [fold for fold in wanted if fold not in available]
     if missing or not wanted:
         raise UsageError(
             f"the model has no fold {', '.join(missing) or 'with a checkpoint'}",
             where="--fold",
-            expected=f"of {', '.join(available) or 'fold_0 … with checkpoint_final.pth'}",
+            expected=f"of {', '.join(available) or f'fold_0 … with {FINAL}'}",
+            todo=f"finish the training of fold {', '.join(unfinished)} first" if unfinished else None,
         )
+    left_out = f"fold {', '.join(unfinished)} left out: not finished (no {FINAL})" if unfinished and not folds else ""
+    if left_out:
+        logger.warning("%s", left_out)
     digest = hashlib.sha256(raw[PLANS] + raw[DATASET])
     weights, entries, configuration, axes = {}, [], "", ()
     for fold in wanted:
@@ -153,7 +175,7 @@ def load_stock(files: StockFiles, folds: tuple[str, ...] | None = None) -> Store
         frames=frames if isinstance(frames, int) else None,
         patients=None,
         folds=tuple(entries),
-        training_data="trained by stock nnU-Net; see its own dataset.json",
+        training_data="; ".join(filter(None, ["trained by stock nnU-Net; see its own dataset.json", left_out])),
         intended_use="Research. Not a medical device; not for diagnosis or treatment.",
     )
     return StoredModel(None, card, weights, digest.hexdigest(), serving)

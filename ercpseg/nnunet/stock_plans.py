@@ -70,9 +70,10 @@ def stock_serving(
             postprocess=PostprocessValues(threshold=dict.fromkeys(names, 0.5), steps=dict.fromkeys(names, ())),
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
-        problem = (
-            f"{error.errors()[0]['loc']}" if isinstance(error, ValidationError) else f"{type(error).__name__} {error}"
-        )
+        if isinstance(error, ValidationError):
+            problem = f"{error.errors()[0]['loc']}"
+        else:
+            problem = str(error) if type(error) is ValueError else f"{type(error).__name__} {error}"
         raise DocumentError(
             f"the plans of this model are not understood: {problem[:200]}",
             where=where,
@@ -135,7 +136,7 @@ def _name(label: str, used: set[str], otherwise: str) -> str:
 
 def _preparation(plans: Mapping[str, Any], values: Mapping[str, Any]) -> StockPreparation:
     (scheme,), (mask,) = values["normalization_schemes"], values["use_mask_for_norm"]
-    kind = NORMALISATIONS[scheme]
+    kind = _listed(NORMALISATIONS, scheme, "its normalisation")
     numbers: dict[str, Any] = {}
     if kind == "ct":
         found = plans["foreground_intensity_properties_per_channel"]["0"]
@@ -145,7 +146,8 @@ def _preparation(plans: Mapping[str, Any], values: Mapping[str, Any]) -> StockPr
 
 
 def _network(given: Mapping[str, Any]) -> StockNetwork:
-    architecture, numbers = ARCHITECTURES[given["network_class_name"]], given["arch_kwargs"]
+    architecture = _listed(ARCHITECTURES, given["network_class_name"], "its network")
+    numbers = given["arch_kwargs"]
     if numbers["conv_op"] not in CONVOLUTIONS or numbers.get("dropout_op") or numbers.get("nonlin_first"):
         raise ValueError("the network has parts that are not on the list")
     stages = int(numbers["n_stages"])
@@ -162,10 +164,10 @@ def _network(given: Mapping[str, Any]) -> StockNetwork:
         blocks=_each(blocks, stages),
         decoder_blocks=_each(numbers["n_conv_per_stage_decoder"], stages - 1),
         bias=bool(numbers.get("conv_bias", False)),
-        norm=NORMS[numbers.get("norm_op")],
+        norm=_listed(NORMS, numbers.get("norm_op"), "its norm_op"),
         norm_eps=norm.get("eps", 1e-5),
         norm_affine=bool(norm.get("affine", False)),
-        activation=ACTIVATIONS[numbers["nonlin"]],
+        activation=_listed(ACTIVATIONS, numbers["nonlin"], "its nonlin"),
         slope=activation.get("negative_slope", 0.01),
     )
 
@@ -175,6 +177,15 @@ _KNOWN = {
     "n_conv_per_stage_decoder", "conv_bias", "norm_op", "norm_op_kwargs", "dropout_op", "dropout_op_kwargs", "nonlin",
     "nonlin_kwargs", "deep_supervision", "nonlin_first",
 }  # fmt: skip
+
+
+def _listed(table: Mapping[Any, Any], name: Any, what: str) -> Any:
+    """Ours for a name of theirs; a name that is not on the list is refused with those that are."""
+    if name not in table:
+        raise ValueError(
+            f"{what} is not known; choose from {', '.join(str(name).rpartition('.')[2] for name in table)}"
+        )
+    return table[name]
 
 
 def _each(value: Any, count: int) -> tuple[Any, ...]:

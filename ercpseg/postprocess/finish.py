@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,8 +76,9 @@ def scaled(step: PostprocessStep, factor: float) -> PostprocessStep:
     params = {}
     for name, value in step.params.items():
         grown = value * (factor**2 if name.endswith("area_px") else factor if name.endswith("_px") else 1)
-        # A kernel of one pixel changes nothing; a smaller one on a smaller frame does so, too, and is no error.
-        params[name] = max(grown, LIMITS[name][0]) if name in LIMITS and value >= LIMITS[name][0] else grown
+        # What the plan may say stays allowed on any frame: a kernel below one pixel is one, a huge one the largest there is.
+        low, high = LIMITS.get(name, (-math.inf, math.inf))
+        params[name] = min(max(grown, low), high) if low <= value <= high else grown
     return PostprocessStep(name=step.name, params=params, of=step.of)
 
 

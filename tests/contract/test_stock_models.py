@@ -82,8 +82,34 @@ def test_the_folder_of_the_dataset_and_a_zip_of_it_give_the_same(model: Path, de
     pixels = picture(1, (70, 64))
     assert np.array_equal(again.predict(pixels).bitmask, expected.predict(pixels).bitmask)
     assert Predictor.load(model, folds=("1",), device="cpu").folds == ("1",)
-    with pytest.raises(UsageError, match="no fold 4"):
+    with pytest.raises(UsageError, match=r"no fold 4"):
         Predictor.load(model, folds=("4",), device="cpu")
+
+
+def test_an_unfinished_fold_is_left_out_and_said(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "copy"))
+    (folder / "fold_1" / "checkpoint_final.pth").rename(folder / "fold_1" / "checkpoint_best.pth")
+    for path in (folder, Path(shutil.make_archive(str(tmp_path / "m"), "zip", folder))):
+        caplog.clear()
+        predictor = Predictor.load(path, device="cpu")
+        assert predictor.folds == ("0",)
+        assert predictor.card.training_data.endswith("fold 1 left out: not finished (no checkpoint_final.pth)")
+        assert [record.getMessage() for record in caplog.records] == [
+            "fold 1 left out: not finished (no checkpoint_final.pth)"
+        ]
+    with pytest.raises(UsageError, match=r"no fold 1 .*expected of 0; finish the training of fold 1"):
+        Predictor.load(folder, folds=("1",), device="cpu")
+    (folder / "fold_0" / "checkpoint_final.pth").rename(folder / "fold_0" / "checkpoint_latest.pth")
+    with pytest.raises(UsageError, match=r"no fold with a checkpoint.*finish the training of fold 0, 1"):
+        Predictor.load(folder, device="cpu")
+
+
+def test_which_of_several_models_is_meant_is_not_guessed(model: Path, tmp_path: Path) -> None:
+    for name in ("nnUNetTrainer__nnUNetPlans__2d", "nnUNetTrainer__nnUNetResEncUNetMPlans__2d"):
+        shutil.copytree(model, tmp_path / name)
+    with pytest.raises(UsageError, match=r"2 models.*nnUNetPlans__2d, nnUNetTrainer__nnUNetResEncUNetMPlans__2d"):
+        Predictor.load(tmp_path, device="cpu")
+    assert Predictor.load(tmp_path / "nnUNetTrainer__nnUNetPlans__2d", device="cpu").folds == ("0", "1")
 
 
 def test_prediction_imports_no_nnunet(model: Path) -> None:
@@ -122,12 +148,20 @@ CONFIGURATION = "plans__configurations__2d__"
 @pytest.mark.parametrize(
     ("changes", "kind", "text"),
     [
-        ({CONFIGURATION + "architecture__network_class_name": "os.system"}, DocumentError, "not understood"),
+        (
+            {CONFIGURATION + "architecture__network_class_name": "os.system"},
+            DocumentError,
+            "its network is not known; choose from PlainConvUNet, ResidualEncoderUNet [(]at",
+        ),
         ({CONFIGURATION + "architecture__arch_kwargs__conv_op": "os.system"}, DocumentError, "not on the list"),
-        ({CONFIGURATION + "architecture__arch_kwargs__nonlin": "builtins.eval"}, DocumentError, "not understood"),
+        (
+            {CONFIGURATION + "architecture__arch_kwargs__nonlin": "builtins.eval"},
+            DocumentError,
+            "nonlin is not known; choose",
+        ),
         ({CONFIGURATION + "patch_size": [8, 8, 8]}, UsageError, "3D model"),
         ({CONFIGURATION + "spacing": [0.3, 0.3]}, UsageError, "spacing in mm"),
-        ({CONFIGURATION + "normalization_schemes": ["Mine"]}, DocumentError, "not understood"),
+        ({CONFIGURATION + "normalization_schemes": ["Mine"]}, DocumentError, "choose from ZScore"),
         ({"dataset__channel_names": {"0": "r", "1": "g", "2": "b"}}, UsageError, "3 channels"),
         ({"dataset__labels": {"background": 0, **{f"l{i}": i for i in range(1, 10)}}}, UsageError, "9 labels"),
         ({"dataset__labels": {"background": 0, "a": 2}}, DocumentError, "not numbered"),

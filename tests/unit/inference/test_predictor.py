@@ -221,18 +221,41 @@ def test_devices() -> None:
                 choose_device(name)
 
 
-@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
-def test_out_of_memory_is_our_error(
-    error: type[Exception], predictor: Predictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def no_memory() -> list[Exception]:
+    """What the libraries raise; torch's on a CPU is asked of torch itself."""
+    state = pytest.importorskip("onnxruntime").capi.onnxruntime_pybind11_state
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    said = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 9"
+    return [
+        MemoryError(),
+        torch.OutOfMemoryError("too much"),
+        caught.value,
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        state.RuntimeException(said),
+        state.Fail(said),
+    ]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_out_of_memory_is_our_error(number: int, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(batch: torch.Tensor) -> torch.Tensor:
-        raise error("too much")
+        raise no_memory()[number]
 
     monkeypatch.setattr(predictor, "_forward", fails)
     with pytest.raises(ResourceError) as caught:
         predictor.predict(pixels())
     assert caught.value.exit_code == 71
     assert isinstance(caught.value, ErcpsegError)
+
+
+def test_other_errors_are_no_lack_of_memory(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(batch: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("sizes do not fit")
+
+    monkeypatch.setattr(predictor, "_forward", fails)
+    with pytest.raises(RuntimeError, match="sizes do not fit"):
+        predictor.predict(pixels())
 
 
 def test_results_carry_no_gradient(predictor: Predictor) -> None:

@@ -98,6 +98,24 @@ def test_a_frame_that_makes_no_sense_is_refused_and_the_next_one_answered(extra:
     assert answers[2][1] is None
 
 
+def test_a_frame_without_a_picture_is_refused_as_in_files(predictor: Predictor) -> None:
+    flat = np.full((48, 64), 77, np.uint8)
+    answers = ask(predictor, request(flat, "a") + request(pixels(1), "b"))
+    assert [header.get("refused") for header, _ in answers[1:]] == ["constant", None]
+    assert "shape" not in answers[1][0]
+    assert "77" in answers[1][0]["reason"]
+
+
+def test_a_frame_too_large_to_prepare_is_refused_as_such(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ercpseg.inference.predictor.prepare", full)
+    (_, (answer, mask)) = ask(predictor, request(pixels(1), "a"))
+    assert (answer["name"], answer["refused"], mask) == ("a", "too-large", None)
+    assert "memory" in answer["reason"]
+
+
 @pytest.mark.parametrize(
     "broken",
     [
