@@ -51,6 +51,7 @@ REFUSALS: dict[str, str] = {
     "ungrouped": "the descriptor's rule gives no value for this frame; correct the rule, the table or the name",
     "not-dicom": "a DICOM result belongs to a patient and a study, which only a DICOM file names; take another format",
     "incomplete-header": "the header lacks, or garbles, what a DICOM result must repeat; correct it at its origin",
+    "not-this-format": "the picture is too large, too small or too long for this format; take another one",
     "stopped": "the run was stopped before this item; run the same command again",
 }
 """Stable refusal codes, each with what it means and what to do."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ercpseg.errors import InputRefused
 from ercpseg.export.dicom_object import (
     MANUFACTURER,
     MODEL,
@@ -30,6 +31,8 @@ from ercpseg.export.protocol import Series
 from ercpseg.frames.lettering import strip
 
 SERIES_NUMBER = 9602
+MOST_PX = 65_535
+"""Rows and Columns are unsigned numbers of two bytes."""
 SINGLE, MULTIPLE = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.4"
 _IMPLEMENTATION = "2.25.291327413498532096352403265347093311587"
 _FRAME_TIME, _PAGE_NUMBERS = 0x00181063, 0x00182001
@@ -80,6 +83,8 @@ def _object(series: Series, reference: Mapping[str, str], shape: tuple[int, int]
 
     (file,) = series.files
     count = len(series.shots)
+    if max(shape) > MOST_PX:
+        raise InputRefused("not-this-format", f"a DICOM image has at most {MOST_PX} px a side")
     made_from = (reference["SOPInstanceUID"], series.made_from)
     now = datetime.datetime.now()
     data: Any = Dataset()

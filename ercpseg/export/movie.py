@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ercpseg.errors import InputRefused
 from ercpseg.export.protocol import Series
 from ercpseg.storage.atomic import write_bytes, write_chunks
 from ercpseg.structures import COLOURS
@@ -20,6 +21,8 @@ DEFAULT_FRAME_TIME_MS = 1000 / 7.5
 SMALL_PX = 768
 """Smaller frames are doubled in MP4, whose colours have half the resolution: lines of one pixel would turn grey."""
 _GREYS = 120
+MOST_GIF_PX = 65_535
+"""Sides are two bytes (GIF89a)."""
 
 
 class Gif:
@@ -51,6 +54,14 @@ class Mp4:
         """Write the movie; what is held in memory is the compressed one."""
         import av
 
+        try:
+            write_bytes(path, self._encoded(series))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise InputRefused("not-this-format", "H.264 cannot take a picture of this size") from error
+
+    def _encoded(self, series: Series) -> bytes:
+        import av
+
         movie = io.BytesIO()
         with av.open(movie, "w", format="mp4") as container:
             stream: Any = None
@@ -65,7 +76,7 @@ class Mp4:
                     stream.height, stream.width, stream.pix_fmt = *even.shape[:2], "yuv420p"
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
             container.mux(stream.encode())
-        write_bytes(path, movie.getvalue())
+        return movie.getvalue()
 
 
 def pictures(series: Series) -> Iterator[NDArray[np.uint8]]:
@@ -103,6 +114,8 @@ def _gif(series: Series) -> Iterator[bytes]:
     first = True
     for picture in pictures(series):
         image = Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
+        if max(image.size) > MOST_GIF_PX:
+            raise InputRefused("not-this-format", f"a GIF has at most {MOST_GIF_PX} px a side")
         if first:
             first = False
             yield b"GIF89a" + image.width.to_bytes(2, "little") + image.height.to_bytes(2, "little") + b"\xf7\0\0"

@@ -32,7 +32,8 @@ def making(made_by: Mapping[str, Any]) -> str:
 def made_from(frame: Frame, making_sha256: str | None) -> str:
     """SHA-256 of what the result of ``frame`` is made from; nothing of the file but its pixels and its spacing."""
     digest = hashlib.sha256(
-        f"{making_sha256} {frame.pixels.dtype} {frame.pixels.shape} {frame.bits} {frame.about.spacing_mm}".encode()
+        f"{making_sha256} {frame.pixels.dtype} {frame.pixels.shape} {frame.bits} {frame.about.spacing_mm} "
+        f"{frame.about.spacing_source}".encode()
     )
     digest.update(frame.pixels.tobytes())
     return digest.hexdigest()

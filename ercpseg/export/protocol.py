@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.frames.frame import Frame
+from ercpseg.storage.atomic import sha256_file
 from ercpseg.storage.images import read_png
 from ercpseg.structures import Bitmask, Mask, StructureSet
 
@@ -96,6 +97,11 @@ class FromFile:
     shots: list[Shot] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
 
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of the file: a header may change, and with it the patient, where every pixel stays."""
+        return sha256_file(self.path) if self.path is not None and self.path.is_file() else ""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -124,9 +130,12 @@ class Series:
 
     @property
     def made_from(self) -> str:
-        """SHA-256 of everything that the frames were made from."""
+        """SHA-256 of everything that the frames were made from, and of what the files say about them."""
         parts = [f"{shot.name} {shot.index} {shot.made_from}" for shot in self.shots]
-        lost = [f"{file.source} {file.lost}" for file in self.files]
+        lost = [
+            f"{file.source} {file.lost} {file.content} {file.order} {file.frame_time_ms} {file.burned_in}"
+            for file in self.files
+        ]
         return hashlib.sha256("\n".join([*parts, *lost]).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -68,11 +68,23 @@ def predict(
     began = time.perf_counter()
     if not source.exists():
         raise UsageError("there is no such file or folder", where=source, expected="frames to segment")
+    _check_apart(source, output)
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
     path = default_model() if model is None else locate_model(model, space)
     frames = FrameFolder(source)
     with started(frames) as items:  # the first frames are decoded while torch and the model are loaded
         return _predict(frames, items, output, path, options, progress, began)
+
+
+def _check_apart(source: Path, output: Path) -> None:
+    """Refuse an input that lies in the output, where results of an earlier run are replaced."""
+    given, out = source.resolve(), output.resolve()
+    if output.exists() and (given == out or out in given.parents):
+        raise UsageError(
+            "the input lies in the output folder, whose files this run replaces",
+            where=output,
+            expected="an output folder that does not hold the input",
+        )
 
 
 def _predict(  # one caller
@@ -183,12 +195,13 @@ def locate_model(model: str | Path, workspace: Workspace, *, where: str = "--mod
     """
     path, name = Path(model), str(model)
     trained = [n for n in workspace.names() if (workspace.model_folder(n) / "model.json").exists()]
-    # The folder of the dataset itself may lie here under the dataset's name; it is not meant.
-    if name and path.exists() and not (name in trained and path.is_dir() and not (path / "model.json").exists()):
+    shipped = shipped_models()
+    # A folder of a dataset, or of anything else, may lie here under a model's name; it is not meant.
+    named = name in trained or name in shipped
+    if name and path.exists() and not (named and path.is_dir() and not (path / "model.json").exists()):
         return path
     if name in trained:
         return workspace.model_folder(name)
-    shipped = shipped_models()
     if name in shipped:
         return shipped[name]
     known = ", ".join([*trained, *shipped]) or "none yet"

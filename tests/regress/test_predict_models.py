@@ -97,6 +97,16 @@ def test_an_output_that_is_the_input(command, model: Path, tmp_path: Path) -> No
     assert snapshot(tmp_path / "in") == before
 
 
+@pytest.mark.parametrize("inside", ["", "masks", "overlays", "labels/f.png"])
+def test_an_input_inside_the_output_of_an_earlier_run(command, model: Path, tmp_path: Path, inside: str) -> None:
+    write_png(tmp_path / "in" / "f.png", picture())
+    out = tmp_path / "out"
+    command.succeeds("predict", tmp_path / "in", out, "--model", model)
+    before = snapshot(out)
+    assert "output folder" in command.fails(2, "predict", out / inside, out, "--model", model)
+    assert snapshot(out) == before
+
+
 def test_the_output_of_another_model_is_replaced_as_a_whole(command, model: Path, make_model, tmp_path: Path) -> None:
     write_png(tmp_path / "in" / "f.png", picture(1))
     write_png(tmp_path / "more" / "g.png", picture(2))

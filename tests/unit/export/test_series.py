@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from ercpseg.documents.dataset import FrameRecord
-from ercpseg.errors import UsageError
+from ercpseg.errors import InputRefused, UsageError
 from ercpseg.export import contact, movie, series
 from ercpseg.export.choice import Choice
 from ercpseg.export.contact import arrange, evenly, shrink
 from ercpseg.export.formats import FORMATS, SERIES_FORMATS, chosen
+from ercpseg.export.movie import Gif, Mp4
 from ercpseg.export.series import Collected
 from ercpseg.frames.about import About
 from ercpseg.frames.frame import Frame
@@ -256,6 +257,28 @@ def test_only_what_is_missing_is_written(tmp_path: Path, monkeypatch: pytest.Mon
     assert set(after) == {"a0.png", "b0.png", "c0.png"}
     assert after["a0.png"] == before["a0.png"]
     assert len(exports(output)) == 3
+
+
+def test_another_header_over_the_same_pixels_is_another_series(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(b"header of one patient, pixels")
+    frame = picture("a", "a.dcm", path=tmp_path / "a.dcm")
+    (first,) = collected(frame).series(tmp_path, STRUCTURES, "file")
+    before = first.made_from
+    (tmp_path / "a.dcm").write_bytes(b"header of nobody, pixels")
+    (second,) = collected(frame).series(tmp_path, STRUCTURES, "file")
+    assert second.made_from != before
+
+
+@pytest.mark.parametrize("format_", ["mp4", "gif"])
+def test_a_picture_that_a_movie_cannot_take_is_refused(tmp_path: Path, format_: str) -> None:
+    if format_ == "mp4":
+        pytest.importorskip("av")
+    long = 20_000 if format_ == "mp4" else 65_536
+    write_png(tmp_path / "out" / "overlays" / "a.png", np.zeros((20, long, 3), np.uint8))
+    (one,) = collected(picture("a", "a.png")).series(tmp_path / "out", STRUCTURES, "series")
+    with pytest.raises(InputRefused, match="not-this-format"):
+        {"mp4": Mp4, "gif": Gif}[format_]().write(tmp_path / f"a.{format_}", one)
+    assert not (tmp_path / f"a.{format_}").exists()
 
 
 def test_a_series_with_another_frame_is_written_again_and_one_that_is_gone_is_removed(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ercpseg.errors import UsageError
 from ercpseg.pipeline.apply import locate_model
+from ercpseg.storage.resources import shipped_models
 from ercpseg.storage.workspace import Workspace
 
 
@@ -26,6 +27,12 @@ def test_a_folder_of_the_dataset_s_name_is_not_meant_unless_it_is_a_model(traine
     assert locate_model("tiny", trained) == trained.model_folder("tiny")
     Path("tiny/model.json").write_text("{}")
     assert locate_model("tiny", trained) == Path("tiny")
+
+
+def test_a_folder_of_a_shipped_model_s_name_is_not_meant_either(trained, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("light").mkdir()
+    assert locate_model("light", trained) == shipped_models()["light"]
 
 
 @pytest.mark.parametrize("name", ["nope", "", "a\0b", "../tiny"])
