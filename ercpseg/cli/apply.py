@@ -74,6 +74,12 @@ def predict(
     wait_without_spinning()
     if output is None and str(source) != "-":
         raise errors.UsageError("OUTPUT is missing", where="ercpseg predict", expected="a folder to write to")
+    if output is None and (format_ != "png" or not overlays):
+        raise errors.UsageError(
+            "a stream answers with masks and writes no files",
+            where="--format, --overlays",
+            todo="leave the option out or give an OUTPUT",
+        )
     options = PredictOptions(
         folds=_folds(fold),
         tta=tta,

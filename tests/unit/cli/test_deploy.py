@@ -117,3 +117,8 @@ def test_the_service_speaks_on_standard_input_and_output(model) -> None:
 def test_without_an_output_there_must_be_a_stream(command, model, tmp_path) -> None:
     write_png(tmp_path / "f.png", picture())
     assert "OUTPUT is missing" in command.fails(2, "predict", tmp_path / "f.png", "--model", model)
+
+
+@pytest.mark.parametrize("option", [("--format", "npz"), ("--no-overlays",)])
+def test_a_stream_refuses_options_of_files(command, option) -> None:
+    assert "writes no files" in command.fails(2, "predict", "-", *option)
