@@ -17,6 +17,7 @@ from tests.unit.inference.conftest import make_model
 
 __all__ = ["make_model"]
 
+LIGHT = ROOT / "models" / "light"
 MAIN = """
 import sys
 sys.modules["ercpseg"] = None  # whoever imports it now fails
@@ -27,6 +28,37 @@ np.save("masks.npy", np.stack(list(masks.values())))
 """
 
 
+def segmented(model: Path, pixels: np.ndarray, folder: Path) -> np.ndarray:
+    """Masks (structures, y, x) of the page's program in a process of its own."""
+    pytest.importorskip("onnxruntime")
+    page = (ROOT / "docs" / "how-to" / "predict-fast.md").read_text()
+    (example,) = [block.text for block in blocks(page) if "def segment(" in block.text]
+    assert len(example.splitlines()) <= 51
+    export_to(model, folder / "exported", "onnx")
+    np.save(folder / "frame.npy", pixels)
+    code = MAIN.format(example=example)
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return np.asarray(np.load(folder / "masks.npy"))
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (400, 180)])
+def test_the_example_runs_the_shipped_model(shape: tuple[int, int], tmp_path: Path) -> None:
+    """Frames of many tiles, and of one column of tiles that are padded: the masks before any step of post-processing."""
+    predictor = Predictor.load(LIGHT, device="cpu")
+    assert predictor.serving.tile_px == (256, 256)
+    pixels = Studio.of(0, 1).frame(0, 512).pixels[: shape[0], : shape[1]]
+    masks = segmented(LIGHT, pixels, tmp_path)
+    values = predictor.predict(pixels, probabilities=True)
+    assert values.probabilities is not None
+    thresholds = predictor.serving.postprocess.threshold
+    expected = np.stack([p > thresholds[n] for p, n in zip(values.probabilities, predictor.structures, strict=True)])
+    assert expected.any()
+    for name, mask, ours in zip(predictor.structures, masks, expected, strict=True):
+        assert 2 * (mask & ours).sum() >= 0.97 * (mask.sum() + ours.sum()), name
+    assert (masks == expected).mean() > 0.9995
+
+
 @pytest.mark.parametrize(
     ("size", "thresholds", "field", "equal"),
     [(64, (0.3, 0.6), False, 0.9995), (100, (0.5, 0.5), False, 0.9995), (256, (0.5, 0.5), True, 0.98)],
@@ -35,21 +67,12 @@ def test_the_example_needs_no_ercpseg(
     make_model, size: int, thresholds: tuple[float, float], field: bool, equal: float, tmp_path: Path
 ) -> None:
     """With a field mask the border may lie a pixel off, and a network of random weights minds every pixel."""
-    pytest.importorskip("onnxruntime")
-    page = (ROOT / "docs" / "how-to" / "predict-fast.md").read_text()
-    (example,) = [block.text for block in blocks(page) if "def segment(" in block.text]
-    assert len(example.splitlines()) <= 50
     model = make_model(
         preparation__field_mask=field,
         postprocess__threshold=dict(zip(("endoscope", "guidewire"), thresholds, strict=True)),
     )
-    export_to(model, tmp_path / "exported", "onnx")
     pixels = Studio.of(0, 1).frame(0, size).pixels
-    np.save(tmp_path / "frame.npy", pixels)
-    code = MAIN.format(example=example)
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    masks = np.load(tmp_path / "masks.npy")
+    masks = segmented(model, pixels, tmp_path)
     expected = np.stack(list(Predictor.load(model, device="cpu", tta=False).predict(pixels).masks.values()))
     assert expected.any()
     assert (masks == expected).mean() > equal
