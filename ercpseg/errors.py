@@ -33,7 +33,7 @@ REFUSALS: dict[str, str] = {
     "unknown-format": "the content is none of the formats understood (PNG, TIFF, JPEG, BMP, DICOM); convert it",
     "truncated": "the file holds fewer bytes than its header declares; copy or export it again",
     "surplus-data": "the file holds more pixel data than its header declares, so the frames cannot be told apart",
-    "too-large": "the header declares more pixels than the limit; a decoder would need too much memory",
+    "too-large": "there are more pixels than the limit or the memory allows; take a smaller frame or free memory",
     "colour": "the channels differ, so this is no grey X-ray frame; export it as grey",
     "unsupported-pixels": "the pixel format (bits, sign, photometric interpretation) is not understood; export 8 to 16 bit",
     "unsupported-syntax": "no decoder for this DICOM transfer syntax; convert it to an uncompressed or lossless one",

@@ -49,14 +49,14 @@ def test_lengths_of_steps_follow_the_frame() -> None:
 
 
 def test_a_long_frame_is_no_error_of_the_plan() -> None:
-    """20 x 70000 pixels are 137 times the working size: a radius of 1 would be 137 and steps take at most 64."""
-    long = Geometry((20, 70000), (1, 512))
+    """7000 pixels are 137 times the working size of 51: a radius of 1 would be 137, and steps take at most 64."""
+    long = Geometry((20, 7000), (1, 51))
     steps = {
         "endoscope": [{"name": "thin_back", "params": {"radius_px": 1}}],
         "guidewire": [{"name": "open_close", "params": {"opening_px": 3, "closing_px": 3}}],
     }
     serving = serving_of(tiny_plan(postprocess__steps=steps))
     assert at_native_size(serving.postprocess.steps["endoscope"], long)[0].params == {"radius_px": 64}
-    assert finish(torch.full((3, 1, 512), 3.0), long, serving).shape == (20, 70000)
+    assert finish(torch.full((3, 1, 512), 3.0), long, serving).shape == (20, 7000)
     wrong = PostprocessStep(name="thin_back", params={"radius_px": 65})
     assert scaled(wrong, 2).params == {"radius_px": 130}  # a plan that says too much is still told so
