@@ -50,7 +50,7 @@ def working_geometry(native: tuple[int, int], working_long_side_px: int) -> Geom
     """The size to which a frame is resampled: its longer side becomes ``working_long_side_px``.
 
     >>> working_geometry((1024, 768), 512)
-    Geometry(native=(1024, 768), working=(512, 384))
+    Geometry(native=(1024, 768), working=(512, 384), box=None)
     """
     scale = working_long_side_px / max(native)
     return Geometry(native, (max(1, round(native[0] * scale)), max(1, round(native[1] * scale))))

@@ -329,7 +329,7 @@ def test_predict_refuses_some_and_goes_on(command, trained, tiny_folder, tmp_pat
         (2, "nope", "out", [], "there is no such file or folder (at nope)"),
         (2, "x" * 5000, "out", [], "too long"),
         (2, "in", "foreign", [], "not empty and was not made by ercpseg predict (at foreign)"),
-        (2, "in", "in", [], "not empty and was not made by ercpseg predict (at in)"),
+        (2, "in", "in", [], "the input lies in the output folder, whose files this run replaces (at in)"),
         (2, "in", "file", [], "the output is a file (at file)"),
         (74, "in", "file/out", [], "writing failed"),
         (2, "in", "out", ["--fold", "1"], "the model has no fold 1 (at --fold); expected of 0"),
