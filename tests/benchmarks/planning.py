@@ -25,6 +25,11 @@ from ercpseg.storage.workspace import Workspace
 space = Workspace(Path(sys.argv[1]))
 dataset = documents.load(space.dataset_folder("many") / "dataset.json", Dataset)
 records = trainable(used_records(space, dataset))
+if "dataset.json" in sys.argv:  # nnU-Net wants one beside its frames
+    from ercpseg.nnunet.planning import write_raw_dataset_json
+
+    write_raw_dataset_json(space, dataset, [record.frame for record in records])
+    raise SystemExit
 fingerprint, _ = measure_dataset(dataset, space.raw_folder("many"), records)
 decide(space, dataset, fingerprint, load_recipe("auto"), PlanOptions(device="cpu"))
 """
@@ -56,6 +61,7 @@ def run_benchmark() -> str:
         workspace = root / "workspace-many"
         run([ercpseg, "import", str(root / "many"), "--name", "many", "--workspace", str(workspace)])
         ours_alone = run([sys.executable, "-c", ALONE, str(workspace)])
+        run([sys.executable, "-c", ALONE, str(workspace), "dataset.json"])
         raw = next((workspace / "nnunet" / "raw").iterdir())
         alone = [
             ["nnUNetv2_extract_fingerprint", "-d", "1", "-np", "2"],
