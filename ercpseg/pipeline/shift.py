@@ -14,22 +14,27 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.documents.dataset import FrameRecord
+from ercpseg.documents.plan_values import AlarmValues
 from ercpseg.documents.run import ModelCard
 from ercpseg.frames.frame import Frame
 from ercpseg.structures import Bitmask, StructureSet
+
+if TYPE_CHECKING:
+    from ercpseg.inference.folder import Sink
 
 MOST_FRAMES = 64
 """Frames that are measured at most, evenly spread."""
 SURE_FRAMES = 6
 """So many, spread over all, are measured in any case; more only while they take less than :data:`TIME_FRAC` of the time."""
 TIME_FRAC = 0.03
-OUTSIDE_FRAC = 0.1
+OUTSIDE_FRAC = AlarmValues().outside_frac
+"""For models that no plan of ours describes."""
 MARGIN = 0.25
 """By this part of the range's width ranges of structures are widened: they are of annotations, and predictions are not."""
 FAR = 0.5
@@ -52,29 +57,6 @@ SAID = {
 """Quantity → what it is called; of a structure's the part after the dot."""
 ADVICE = "Predictions may be worse than the model's scores say: look at the overlays, and train on frames like these."
 NO_RANGES = "the model tells no ranges of its training frames, so the new ones were not compared with them"
-
-
-class Sink(Protocol):
-    """Where predictions go; see :class:`ercpseg.inference.folder.Sink`."""
-
-    @property
-    def wants_probabilities(self) -> bool:
-        """Whether results must come with probabilities."""
-
-    def known(self, frame: Frame) -> Bitmask | None:
-        """What is known of a frame from an earlier run."""
-
-    def write(
-        self,
-        frame: Frame,
-        bitmask: Bitmask,
-        milliseconds: float | None,
-        probabilities: NDArray[np.float16] | None = None,
-    ) -> None:
-        """Take the result of a frame."""
-
-    def refuse(self, record: FrameRecord) -> None:
-        """Take the row of what was not predicted."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ercpseg.planner.checks import Case, Found
 from ercpseg.planner.rule import percent
+from ercpseg.planner.rules_frame import OUTSIDE_FRAC, STEADY_CV
 
 NYQUIST_PX = 2.0
 ONE_SIDED_FRAC = 0.1
 MAX_GRADIENT = 0.15
-OUTSIDE_FRAC = 0.005
 THINNING = frozenset({"thin_back", "redraw"})
 
 
@@ -71,7 +71,7 @@ def normalisation(case: Case) -> Found:
     if p.equalise or p.sharpen > 0:
         yield keys, "equalised or sharpened frames get their own z-score; that of the dataset is not used (R2)."
     spread = max(i.mean_cv, i.sd_cv)
-    if spread >= 0.1:
+    if spread >= STEADY_CV:
         yield (
             keys[:1],
             f"one z-score for all frames, but their exposure varies (coefficient of variation {spread:.2f}; R2).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ercpseg.documents.plan_values import AlarmValues
 from ercpseg.planner.metrics import primary_metric
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.rules_postprocess import scope_kernels
@@ -12,7 +13,6 @@ GAP_SIDE_FRAC, GAP_WIDTHS = 0.12, 3.0
 """Longest gap of a wire: 0.12 of the shorter side, 3 widths of the endoscope (R27)."""
 NESTED_FRAC, MARGIN_WIDTHS = 0.95, 0.25
 """Stones are nested where 95 % of them lie in the duct; it is widened by a quarter of its width (R28)."""
-OUTSIDE_FRAC = 0.1
 
 
 def kernels(context: Context) -> Advice:
@@ -116,4 +116,6 @@ def alarm(context: Context) -> Advice:
     Source: Huang 2021 (stones lost 16 points on external data); the factor is judgement [E1/J]
     """
     del context
-    return Advice({"alarm.outside_frac": Choice(OUTSIDE_FRAC, "Five times what the training frames have.", {})})
+    return Advice(
+        {"alarm.outside_frac": Choice(AlarmValues().outside_frac, "Five times what the training frames have.", {})}
+    )

@@ -8,6 +8,8 @@ from ercpseg.planner.families import traits_of
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.rules_size import COMMON_SIDE_PX, FORWARD_SHARE, forward_ms, ideal_scale, thinnest_of
 
+OUTSIDE_FRAC = 0.005
+"""Share of annotated pixels outside the field from which the field counts as found wrongly."""
 STEADY_CV = 0.1
 """Coefficient of variation below which the exposure of frames counts as the same."""
 MIXED_FRAC = 0.1
@@ -171,7 +173,7 @@ def field_mask(context: Context) -> Advice:
     """
     f, outside = context.fingerprint.field_frac.p10, context.fingerprint.annotated_outside_field_frac
     inputs = {"field_frac_p10": f, "annotated_outside_field_frac": outside}
-    if outside > 0.005:
+    if outside > OUTSIDE_FRAC:
         because = (
             f"{percent(outside, 1)} of the annotated pixels lie outside the field that was found, so it is not trusted."
         )
