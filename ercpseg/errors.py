@@ -8,7 +8,7 @@
     │   ├── DocumentError           65  a YAML or JSON document is not what its schema says
     │   └── InputRefused            65  one file or frame cannot be used; carries a stable ``code``
     ├── ResourceError               71  memory or another resource ran out
-    ├── WorkspaceBusy               73  another run holds the workspace
+    ├── WorkspaceBusy               73  another run holds the workspace, or the folder to write to
     ├── StorageError                74  reading or writing failed
     └── Interrupted                 75  stopped on request; the same command goes on
 
@@ -131,7 +131,7 @@ class ResourceError(ErcpsegError):
 
 
 class WorkspaceBusy(ErcpsegError):
-    """Another run holds the workspace."""
+    """Another run holds the workspace, or the folder to write to."""
 
     exit_code = EXIT_BUSY
 

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ercpseg.errors import DataError, StorageError, UsageError
 from ercpseg.frames.frame import Frame
 from ercpseg.storage.atomic import TEMPORARY_PREFIX, remove_leftovers
 from ercpseg.storage.images import read_png, read_png_text
+from ercpseg.storage.lock import LOCK, OWNER
 from ercpseg.storage.tables import read_table
 from ercpseg.structures import Bitmask
 
@@ -35,7 +38,7 @@ def made_from(frame: Frame, making_sha256: str | None) -> str:
         f"{making_sha256} {frame.pixels.dtype} {frame.pixels.shape} {frame.bits} {frame.about.spacing_mm} "
         f"{frame.about.spacing_source}".encode()
     )
-    digest.update(frame.pixels.tobytes())
+    digest.update(np.ascontiguousarray(frame.pixels).data)
     return digest.hexdigest()
 
 
@@ -77,7 +80,7 @@ def _run_of(folder: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def check_output(output: Path, folders: Iterable[str]) -> None:
+def check_output(output: Path, folders: Iterable[str] = ()) -> None:
     """Refuse an output that is a file, somebody else's folder, or has links where we write.
 
     Raises
@@ -90,9 +93,10 @@ def check_output(output: Path, folders: Iterable[str]) -> None:
     if not output.is_dir():
         raise UsageError("the output is a file", where=output, expected="an empty folder, or one that is not there yet")
     try:
-        foreign = any(not entry.name.startswith(TEMPORARY_PREFIX) for entry in output.iterdir())
+        names = {entry.name for entry in output.iterdir()} - {LOCK, OWNER}
     except OSError as error:
         raise StorageError("the output folder cannot be read", where=output, todo="check its permissions") from error
+    foreign = any(not name.startswith(TEMPORARY_PREFIX) for name in names)
     if foreign and not is_prediction(output):
         raise UsageError(
             "the output folder is not empty and was not made by ercpseg predict",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ercpseg.errors import DataError, UsageError
 from ercpseg.progress import SILENT, Progress
+from ercpseg.storage.lock import locked
 from ercpseg.storage.resources import shipped_models
 from ercpseg.storage.workspace import Workspace
 from ercpseg.version import __version__
@@ -59,9 +60,12 @@ def predict(
     ------
     UsageError
         when there is no such input or model, or ``output`` holds something else.
+    WorkspaceBusy
+        when another run writes to ``output``.
     DataError
         when no frame could be used; an earlier prediction in ``output`` stays as it is.
     """
+    from ercpseg.export.previous import check_output
     from ercpseg.importers.frames import FrameFolder
     from ercpseg.inference.ahead import started
 
@@ -71,8 +75,10 @@ def predict(
     _check_apart(source, output)
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
     path = default_model() if model is None else locate_model(model, space)
+    check_output(output)
     frames = FrameFolder(source)
-    with started(frames) as items:  # the first frames are decoded while torch and the model are loaded
+    held = locked(output, "output folder", "another OUTPUT", keep=False)
+    with held, started(frames) as items:  # the first frames are decoded while torch and the model are loaded
         return _predict(frames, items, output, path, options, progress, began)
 
 

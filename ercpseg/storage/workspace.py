@@ -14,10 +14,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -25,9 +23,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from ercpseg.documents.base import Document
-from ercpseg.errors import StorageError, UsageError, WorkspaceBusy
+from ercpseg.errors import StorageError, UsageError
 from ercpseg.storage import documents
-from ercpseg.storage.atomic import remove_leftovers, write_text
+from ercpseg.storage.atomic import remove_leftovers
+from ercpseg.storage.lock import locked
 
 ENVIRONMENT_VARIABLE = "ERCPSEG_WORKSPACE"
 DEFAULT = "ercpseg-workspace"
@@ -129,35 +128,9 @@ class Workspace:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the workspace; another run that wants it gets :class:`WorkspaceBusy` at once.
-
-        The kernel drops the lock when the holder dies, so a killed run leaves nothing to clean up.
-        """
-        import filelock
-
-        owner = self.root / ".lock-owner.json"
-        lock = filelock.FileLock(self.root / ".lock", mode=0o600)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except filelock.Timeout:  # an OSError too, so it comes first
-            raise WorkspaceBusy(
-                "another run is using this workspace",
-                where=_describe_owner(owner) or self.root,
-                todo="wait until it is done, stop it, or use another --workspace",
-            ) from None
-        except OSError as error:
-            raise StorageError(
-                f"the workspace cannot be written: {error.strerror or type(error).__name__}",
-                where=self.root,
-                todo="check the permissions or use another --workspace",
-            ) from error
-        try:
-            write_text(owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}) + "\n")
+        """Hold the workspace; another run that wants it gets ``WorkspaceBusy`` at once; see :mod:`ercpseg.storage.lock`."""
+        with locked(self.root, "workspace", "another --workspace"):
             yield
-        finally:
-            owner.unlink(missing_ok=True)
-            lock.release()
 
     @contextlib.contextmanager
     def nnunet_environment(self, processes: int = 1) -> Iterator[None]:
@@ -198,11 +171,3 @@ def check_name(name: str) -> str:
             todo="give another name with --name",
         )
     return name
-
-
-def _describe_owner(owner: Path) -> str | None:
-    try:
-        data = json.loads(owner.read_text())
-        return f"process {int(data['pid'])} on {str(data['host'])[:64]}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -11,7 +11,7 @@ from ercpseg.errors import Interrupted, StorageError, UsageError
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import flush, remove_leftovers
-from ercpseg.storage.workspace import Workspace
+from ercpseg.storage.lock import locked
 from ercpseg.synthesis.backgrounds import annotated_stems, digest, load_annotated, load_backgrounds
 from ercpseg.synthesis.catalogue import DEFAULT, find_domain
 from ercpseg.synthesis.domain import Domain
@@ -110,7 +110,7 @@ def synthesise_domain(
     _check_folder(out)
     materials = _materials(options, patients)
     request = _request(frames, patients, options, materials)
-    with _only_here(out):
+    with locked(out, "folder", "another one", keep=False):  # a dataset folder holds no other files
         _check_content(out, request)
         documents.save(out / UNDER_WAY, request)
         for folder in out.rglob("*"):
@@ -208,25 +208,6 @@ def _worked_off(jobs: list[Job], request: Request, out: Path, materials: Materia
             yield from in_processes(jobs, request, out, materials, wanted)
     except KeyboardInterrupt:
         raise Interrupted("synthesising stopped", where=out, todo="run the same command to go on") from None
-
-
-def _only_here(out: Path) -> _Lock:
-    return _Lock(out)
-
-
-class _Lock:
-    """The workspace's lock on a folder, without a trace in it afterwards: a dataset folder holds no other files."""
-
-    def __init__(self, out: Path):
-        self._out = out
-        self._held = Workspace(out).locked()
-
-    def __enter__(self) -> None:
-        self._held.__enter__()
-
-    def __exit__(self, *exc: object) -> None:
-        (self._out / ".lock").unlink(missing_ok=True)
-        self._held.__exit__(None, None, None)
 
 
 def _check_folder(out: Path) -> None:

@@ -126,10 +126,15 @@ def test_a_killed_prediction_goes_on_and_ends_as_if_nothing_had_been(command, mo
     running = process("predict", tmp_path / "in", tmp_path / "out", *options)
     labels = tmp_path / "out" / "labels"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and running.poll() is None and len(list(labels.glob("*.png"))) < 5:
-        time.sleep(0.005)
-    running.kill()
-    running.communicate()
+    try:
+        while time.monotonic() < deadline and running.poll() is None and len(list(labels.glob("*.png"))) < 5:
+            time.sleep(0.005)
+        busy = command.fails(73, "predict", tmp_path / "in", tmp_path / "out", *options)
+    finally:
+        running.kill()
+        running.communicate()
+    assert f"another run is using this output folder (at process {running.pid} on " in busy
+    assert "wait until it is done, stop it, or use another OUTPUT" in busy
     left = {path.name: path.stat().st_mtime_ns for path in labels.glob("f*.png")}
     assert len(left) >= 5
     command.succeeds("predict", tmp_path / "in", tmp_path / "out", *options)
@@ -140,6 +145,6 @@ def test_a_killed_prediction_goes_on_and_ends_as_if_nothing_had_been(command, mo
     )
     assert first == second
     assert len([k for k in first if k.startswith("labels/")]) == 60
-    assert list((tmp_path / "out").rglob(".tmp-*")) == []
+    assert [p for pattern in (".tmp-*", ".lock*") for p in (tmp_path / "out").rglob(pattern)] == []
     kept = {name: (labels / name).stat().st_mtime_ns for name in left}
     assert kept == left, "what was there is not made again"

@@ -142,6 +142,13 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path, content: dict[str, str])
     assert files(tmp_path) == set(content)
 
 
+def test_what_a_run_that_was_killed_at_once_left_is_not_foreign(tmp_path: Path) -> None:
+    for name in (".lock", ".lock-owner.json", ".tmp-ercpseg-77"):
+        (tmp_path / name).write_text("")
+    predict(tmp_path, ["a"])
+    assert "labels/a.png" in files(tmp_path)
+
+
 def test_a_file_as_output_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     with pytest.raises(UsageError, match="is a file"):
