@@ -8,8 +8,9 @@ from torch import nn
 
 from ercpseg.documents.serving import StockNetwork
 from ercpseg.errors import DocumentError
+from ercpseg.networks.norms import InstanceNorm2d
 
-NORMS = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d, "none": None}
+NORMS = {"instance": InstanceNorm2d, "batch": nn.BatchNorm2d, "none": None}
 ACTIVATIONS = {"leaky_relu": nn.LeakyReLU, "relu": nn.ReLU}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ercpseg.networks.norms import InstanceNorm2d
 from ercpseg.networks.outputs import check_auxiliary
 
 
@@ -51,7 +52,7 @@ def common_arguments(input_channels: int, heads: int, features: Sequence[int]) -
         "strides": [1] + [2] * (len(features) - 1),
         "num_classes": heads,
         "conv_bias": True,
-        "norm_op": nn.InstanceNorm2d,
+        "norm_op": InstanceNorm2d,
         "norm_op_kwargs": {"eps": 1e-5, "affine": True},
         "nonlin": nn.LeakyReLU,
         "nonlin_kwargs": {"inplace": True},

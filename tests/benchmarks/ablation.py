@@ -5,22 +5,15 @@ The two trainings of a seed run side by side, a core each, so that whatever else
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ercpseg.documents.scores import FrameScore
 from ercpseg.evaluation.compare import OBJECTS_F1, paired_difference, patient_draws, sums
-from tests.benchmarks.machine import run, script
+from tests.benchmarks.arms import DOMAIN, MINUTES, SIZE, TEST, TRAIN, Arm, folder, make_frames, plan, together, train
 
-MINUTES = float(os.environ.get("ERCPSEG_BENCH_MINUTES", "10"))
 SEEDS = tuple(range(1, 1 + int(os.environ.get("ERCPSEG_BENCH_SEEDS", "3"))))
-DOMAIN, SIZE = "round-field", "384"
-TRAIN, TEST = ("240", "80"), ("80", "80")
-"""Frames and patients; every test patient has one frame."""
 PLAIN = """schema: ercpseg.recipe/1
 name: plain
 title: Dice and cross-entropy, nearest-neighbour targets below full resolution, no rules for what is thin or rare
@@ -41,7 +34,6 @@ STRUCTURES = ("endoscope", "guidewire", "cbd", "stone")
 HEADS = (*STRUCTURES, "instrument", "duct")
 METRICS = (("endoscope", "dice"), ("guidewire", "cldice"), ("cbd", "dice"), ("stone", OBJECTS_F1), ("stone", "dice"))
 NAMES = {"dice": "Dice", "cldice": "clDice", OBJECTS_F1: "objects F1"}
-ONE_CORE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def _flow(names: tuple[str, ...], value: float) -> str:
@@ -54,27 +46,6 @@ def _recipe(path: Path) -> Path:
     return path
 
 
-def _scores(table: Path) -> list[FrameScore]:
-    with table.open(newline="", encoding="utf-8") as handle:
-        return [FrameScore.model_validate({k: v or None for k, v in row.items()}) for row in csv.DictReader(handle)]
-
-
-def _plan(root: Path, name: str, recipe: str, seed: int, *pins: str) -> None:
-    command = [script("ercpseg"), "plan-and-preprocess", str(root / "train"), "--recipe", recipe, "--device", "cpu"]
-    command += ["--time-budget", f"{MINUTES * 60:.0f}s", "--workspace", str(root / f"{name}{seed}")]
-    for pin in (f"schedule.seed={seed}", "folds.count=1", *pins):
-        command += ["--set", pin]
-    run(command, environment=ONE_CORE)
-
-
-def _train(root: Path, name: str, seed: int) -> list[FrameScore]:
-    ercpseg, out, place = script("ercpseg"), root / f"out-{name}{seed}", ["--workspace", str(root / f"{name}{seed}")]
-    run([ercpseg, "train", "train", "all", *place], environment=ONE_CORE)
-    run([ercpseg, "predict", str(root / "test"), str(out), "--model", "train", "--no-overlays", *place])
-    run([ercpseg, "evaluate", str(out), str(root / "test")])
-    return _scores(out / "scores.csv")
-
-
 def _working_side(workspace: Path) -> str:
     """The working size that a plan decided: the other side gets the same."""
     plan = json.loads(next(workspace.rglob("plan.json")).read_text())
@@ -84,20 +55,17 @@ def _working_side(workspace: Path) -> str:
 def run_benchmark() -> str:
     """Paired differences on unseen patients, with intervals by a bootstrap of patients."""
     found: dict[str, list[FrameScore]] = {"plain": [], "auto": []}
-    with tempfile.TemporaryDirectory() as scratch:
-        root = Path(scratch)
-        for name, (frames, patients), seed in (("train", TRAIN, "1"), ("test", TEST, "2")):
-            run([script("ercpseg"), "synth", str(root / name), "--frames", frames, "--patients", patients, "--domain",
-                 DOMAIN, "--size", SIZE, "--seed", seed])  # fmt: skip
+    with folder() as root:
+        make_frames(root)
         plain = str(_recipe(root / "plain.yaml"))
         for seed in SEEDS:
-            _plan(root, "auto", "auto", seed)
-            side = _working_side(root / f"auto{seed}")
-            _plan(root, "plain", plain, seed, f"preparation.working_long_side_px={side}")
-            with ThreadPoolExecutor(2) as both:
-                results = both.map(lambda name, seed=seed: _train(root, name, seed), found)
-                for scores, fresh in zip(found.values(), results, strict=True):
-                    scores += fresh
+            auto = Arm(f"auto{seed}", "auto", seed)
+            side = _working_side(plan(root, auto))
+            other = Arm(f"plain{seed}", plain, seed, (f"preparation.working_long_side_px={side}",))
+            plan(root, other)
+            results = together(lambda arm, root=root: train(root, arm), (other, auto))
+            for scores, fresh in zip(found.values(), results, strict=True):
+                scores += fresh
     patients = sorted({score.patient for score in found["auto"]})
     draws = patient_draws(len(patients))
     rows = []

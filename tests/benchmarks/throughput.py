@@ -23,6 +23,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 folder, patch, batch, features, iterations = Path(sys.argv[1]), *map(json.loads, sys.argv[2:6])
 plans, dataset = load_json(str(folder / "nnUNetPlans.json")), load_json(str(folder / "dataset.json"))
+plans["continue_training"] = False
 values = plans["configurations"]["2d"]
 n = len(features)
 values.update(batch_size=batch, patch_size=[patch, patch])
@@ -60,8 +61,9 @@ def _stock(folder: Path, theirs: Path) -> float:
         env={**os.environ, **environment, "nnUNet_n_proc_DA": "2", "nnUNet_compile": "f"},
         capture_output=True,
         text=True,
-        check=True,
     )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
     return float(next(line for line in done.stdout.splitlines() if line.startswith("TAKEN")).split()[1])
 
 

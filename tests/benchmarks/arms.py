@@ -1,0 +1,101 @@
+"""Trainings that are compared: one core each, two at a time, on the same synthetic patients, resumable.
+
+``ERCPSEG_BENCH_FOLDER`` names a folder that is kept: an arm that has scores there is not trained again.
+``ERCPSEG_BENCH_DEVICE=cuda`` trains on a GPU, one arm at a time.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ercpseg.documents.scores import FrameScore
+from tests.benchmarks.machine import run, script
+
+MINUTES = float(os.environ.get("ERCPSEG_BENCH_MINUTES", "10"))
+DEVICE = os.environ.get("ERCPSEG_BENCH_DEVICE", "cpu")
+DOMAIN, SIZE = "round-field", "384"
+TRAIN, TEST = ("240", "80"), ("80", "80")
+"""Frames and patients; every test patient has one frame."""
+SCORES = "scores.csv"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training: ``name`` is its folder; ``pins`` are decisions that it does not leave to the recipe."""
+
+    name: str
+    recipe: str
+    seed: int = 1
+    pins: tuple[str, ...] = ()
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """Where the benchmark works: the folder that is kept, or one that is not."""
+    kept = os.environ.get("ERCPSEG_BENCH_FOLDER")
+    if kept:
+        Path(kept).mkdir(parents=True, exist_ok=True)
+        yield Path(kept)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)
+
+
+def make_frames(root: Path, domain: str = DOMAIN, size: str = SIZE) -> None:
+    """``root/train`` and ``root/test``: frames of patients that are on one side only."""
+    for name, (frames, patients), seed in (("train", TRAIN, "1"), ("test", TEST, "2")):
+        run([script("ercpseg"), "synth", str(root / name), "--frames", frames, "--patients", patients, "--domain",
+             domain, "--size", size, "--seed", seed])  # fmt: skip
+
+
+def plan(root: Path, arm: Arm) -> Path:
+    """Plan an arm; returns its workspace."""
+    workspace = root / arm.name
+    command = [
+        script("ercpseg"),
+        "plan-and-preprocess",
+        str(root / "train"),
+        "--recipe",
+        arm.recipe,
+        "--device",
+        DEVICE,
+    ]
+    command += ["--time-budget", f"{MINUTES * 60:.0f}s", "--workspace", str(workspace)]
+    for pin in (f"schedule.seed={arm.seed}", "folds.count=1", *arm.pins):
+        command += ["--set", pin]
+    run(command, environment=_one_core())
+    return workspace
+
+
+def train(root: Path, arm: Arm) -> list[FrameScore]:
+    """Train on all frames, predict the test frames, score them."""
+    ercpseg, out, place = script("ercpseg"), root / f"out-{arm.name}", ["--workspace", str(root / arm.name)]
+    if not (out / SCORES).exists():
+        run([ercpseg, "train", "train", "all", *place], environment=_one_core())
+        run([ercpseg, "predict", str(root / "test"), str(out), "--model", "train", "--no-overlays", "--runtime", "torch",
+             "--no-tta", *place], environment=_one_core())  # fmt: skip
+        run([ercpseg, "evaluate", str(out), str(root / "test")], environment=_one_core())
+    return read_scores(out / SCORES)
+
+
+def together(work: Callable[[Arm], list[FrameScore]], arms: Sequence[Arm]) -> list[list[FrameScore]]:
+    """Do the work of all arms, two at a time on a CPU; results in the order of the arms."""
+    with ThreadPoolExecutor(2 if DEVICE == "cpu" else 1) as pool:
+        return list(pool.map(work, arms))
+
+
+def read_scores(table: Path) -> list[FrameScore]:
+    """The rows of a ``scores.csv``."""
+    with table.open(newline="", encoding="utf-8") as handle:
+        return [FrameScore.model_validate({k: v or None for k, v in row.items()}) for row in csv.DictReader(handle)]
+
+
+def _one_core() -> dict[str, str]:
+    return {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} if DEVICE == "cpu" else {}

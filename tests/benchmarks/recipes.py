@@ -1,0 +1,104 @@
+"""All recipes beside each other: equal minutes, the same unseen patients, every structure.
+
+On a CPU two recipes train side by side, a core each (14 recipes of 10 minutes: 80 minutes). With a GPU:
+``ERCPSEG_BENCH_DEVICE=cuda ERCPSEG_BENCH_MINUTES=0.5 python -m tests.benchmarks recipes --write`` takes about 10 minutes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ercpseg.documents.scores import FrameScore
+from ercpseg.evaluation.compare import OBJECTS_F1, Sums, paired_difference, patient_draws, sums
+from tests.benchmarks.arms import (
+    DEVICE,
+    DOMAIN,
+    MINUTES,
+    SIZE,
+    TEST,
+    TRAIN,
+    Arm,
+    folder,
+    make_frames,
+    plan,
+    together,
+    train,
+)
+
+FIRST = "auto"
+RECIPES = (FIRST, "realtime", "nnunet", "nnunet-resenc-m", "lip6-two-labels", "lip6-one-label", "lip6-cascade",
+           "pishro", "martin-endoscope", "martin-guidewire", "fra-net", "ambrosini", "light-unet",
+           "light-unet-synthetic-transfer")  # fmt: skip
+COLUMNS = (("endoscope", "dice"), ("guidewire", "dice"), ("guidewire", "cldice"), ("cbd", "dice"), ("stone", "dice"),
+           ("stone", OBJECTS_F1))  # fmt: skip
+NAMES = {"dice": "Dice", "cldice": "clDice", OBJECTS_F1: "objects F1"}
+
+
+def run_benchmark() -> str:
+    """A table of recipes × structures, and another of their differences to ``auto``."""
+    with folder() as root:
+        make_frames(root)
+        arms = [Arm(name, name) for name in RECIPES]
+
+        def work(arm: Arm) -> list[FrameScore]:
+            plan(root, arm)
+            return train(root, arm)
+
+        found = dict(zip(RECIPES, together(work, arms), strict=True))
+        about = {name: _about(root / name) for name in RECIPES}
+    return _page(found, about)
+
+
+def _about(workspace: Path) -> tuple[str, str, str]:
+    """Network and working size, steps, parameters of what was trained."""
+    plan = json.loads(next(workspace.glob("datasets/*/plan.json")).read_text())
+    values = {d["key"]: d["value"] for d in plan["decisions"]}
+    record = json.loads(next(workspace.rglob("fold_all/run.json")).read_text())
+    network = f"{values['network.name']}, {values['preparation.working_long_side_px']} px"
+    return network, f"{record['iterations']:,}", f"{record['parameters'] / 1e6:.2f} M"
+
+
+def _page(found: Mapping[str, list[FrameScore]], about: Mapping[str, Sequence[Any]]) -> str:
+    patients = sorted({score.patient for score in found[FIRST]})
+    draws = patient_draws(len(patients))
+    tables: dict[tuple[str, str], dict[str, Sums]] = {}
+    for structure, metric in COLUMNS:
+        for name, scores in found.items():
+            mine = [score for score in scores if score.structure == structure]
+            if mine:
+                tables.setdefault((structure, metric), {})[name] = sums(mine, patients, metric)
+    heads = [f"{structure} {NAMES[metric]}" for structure, metric in COLUMNS]
+    rows, gains = [], []
+    for name in found:
+        values, differences = [], []
+        for column in COLUMNS:
+            first, mine = tables[column][FIRST], tables[column].get(name)
+            if mine is None or mine.value is None:
+                values.append("–")
+                differences.append("–")
+                continue
+            best = max(s.value or 0.0 for s in tables[column].values())
+            values.append(f"**{mine.value:.3f}**" if mine.value == best else f"{mine.value:.3f}")
+            gain = paired_difference({"": first}, {"": mine}, draws)
+            differences.append(
+                f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" + (" ▲" if gain.better else "")
+            )
+        rows.append(f"| {name} | {' | '.join((*about[name], *values))} |")
+        if name != FIRST:
+            gains.append(f"| {name} | {' | '.join(differences)} |")
+    line = "|---" * (len(heads) + 1) + "|"
+    return (
+        "## All recipes on equal terms\n\n"
+        f"{TRAIN[0]} synthetic frames ({DOMAIN}, {SIZE} px) of {TRAIN[1]} patients, {MINUTES:g} minutes a training on "
+        f"{'one core' if DEVICE == 'cpu' else DEVICE} (pre-training included), one seed; {TEST[0]} unseen frames of {TEST[1]} "
+        "patients, predicted without mirroring. A dash: the recipe does not segment it. Best of a column in bold; means over "
+        "patients, objects pooled.\n\n"
+        f"| recipe | network, working size | steps | parameters | {' | '.join(heads)} |\n|---|---|---|---{line[4:]}\n"
+        + "\n".join(rows)
+        + f"\n\nDifference to `{FIRST}` on the same patients, 95 % interval by a bootstrap of patients; ▲ where the whole "
+        f"interval lies above 0, so that the recipe beats `{FIRST}`:\n\n| recipe | {' | '.join(heads)} |\n{line}\n"
+        + "\n".join(gains)
+    )

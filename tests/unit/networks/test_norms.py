@@ -1,0 +1,75 @@
+"""Our instance norm against torch's: values, gradients, names of the parameters, and what an exported graph holds."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ercpseg.documents.plan import NetworkValues
+from ercpseg.networks import build_network
+from ercpseg.networks.norms import InstanceNorm2d
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(2, 9), st.integers(1, 9), st.booleans(), st.booleans())
+def test_values_and_gradients_are_torchs(n: int, c: int, y: int, x: int, affine: bool, last: bool) -> None:
+    ours, theirs = InstanceNorm2d(c, eps=1e-5, affine=affine), torch.nn.InstanceNorm2d(c, eps=1e-5, affine=affine)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.copy_(torch.randn(c))
+    theirs.load_state_dict(ours.state_dict())
+    layout = torch.channels_last if last else torch.contiguous_format
+    image = (3 + 2 * torch.randn(n, c, y, x)).to(memory_format=layout)
+    a, b = image.clone().requires_grad_(), image.clone().requires_grad_()
+    weight = torch.randn(n, c, y, x)
+    first, other = ours(a), theirs(b)
+    (first * weight).sum().backward()
+    (other * weight).sum().backward()
+    # Where a map is nearly constant, what is left of its variance is rounding.
+    assert torch.allclose(first, other, rtol=1e-3, atol=1e-3)
+    if float(image.var((2, 3), correction=0).min()) > 0.1:
+        assert a.grad is not None and b.grad is not None and torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-3)
+    for mine, its in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.allclose(mine.grad, its.grad, rtol=1e-2, atol=1e-2)
+    with torch.inference_mode():
+        assert torch.allclose(ours(image), theirs(image), rtol=1e-4, atol=1e-4)
+
+
+def test_a_constant_map_becomes_the_shift() -> None:
+    norm = InstanceNorm2d(2, affine=True)
+    with torch.no_grad():
+        norm.bias.copy_(torch.tensor([0.5, -2.0]))
+    with torch.no_grad():
+        result = norm(torch.full((1, 2, 4, 4), 7.0))
+    assert torch.equal(result, torch.tensor([0.5, -2.0])[None, :, None, None].expand(1, 2, 4, 4))
+
+
+@pytest.mark.parametrize("name", ["unet", "resenc"])
+def test_nnunets_networks_have_it_and_keep_the_names_of_their_weights(name: str) -> None:
+    network = build_network(NetworkValues(name=name, features=(4, 8, 8), deep_supervision=0), 2)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.InstanceNorm2d)]
+    assert norms and all(isinstance(module, InstanceNorm2d) for module in norms)
+    assert any(key.endswith("norm.weight") for key in network.state_dict())
+
+
+def test_prediction_is_as_exact_as_torch_where_the_mean_is_large() -> None:
+    image = 1000 + torch.randn(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    truth = torch.nn.InstanceNorm2d(3)(image.double()).float()
+    with torch.no_grad():
+        assert float((InstanceNorm2d(3)(image) - truth).abs().max()) < 1e-3
+
+
+def test_an_exported_graph_normalises_by_instance() -> None:
+    buffer = io.BytesIO()
+    norm = InstanceNorm2d(3, affine=True).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that we use is deprecated; see ercpseg/inference/onnx.py
+        torch.onnx.export(norm, (torch.randn(1, 3, 8, 8),), buffer, dynamo=False)
+    graph = onnx.load_from_string(buffer.getvalue()).graph
+    assert [node.op_type for node in graph.node] == ["InstanceNormalization"]
