@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    encoder_weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--encoder-weights",
+            metavar="FILE",
+            help="FRA-Net: begin with the encoder of this safetensors file from timm; nothing is downloaded.",
+            show_default=False,
+        ),
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier run of this fold.")] = False,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -46,7 +56,15 @@ def train(
     if epochs is not None and time_budget is not None:
         raise UsageError("--epochs and --time-budget contradict each other", todo="give one of them")
     options = TrainOptions(epochs, parse_duration(time_budget), device, restart)
-    result = run(dataset, fold, init_from=init_from, workspace=workspace, options=options, progress=ConsoleProgress())
+    result = run(
+        dataset,
+        fold,
+        init_from=init_from,
+        encoder_weights=encoder_weights,
+        workspace=workspace,
+        options=options,
+        progress=ConsoleProgress(),
+    )
     record = result.record
     if not result.fresh:
         say(f"fold {record.fold} of {record.dataset} is trained already; --restart would train it anew")

@@ -58,6 +58,7 @@ class RunRecord(Document):
     machine: str
     finished: bool
     transfer: TransferRecord | None = Field(None, description="the model it began from; null: random weights")
+    encoder_sha256: str | None = Field(None, description="hash of the file that the encoder began from; null: none")
     pseudo_dice: dict[str, float] = Field(
         default_factory=dict, description="last patch-level validation Dice per head; not a result to quote"
     )

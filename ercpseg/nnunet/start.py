@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,16 +16,19 @@ from ercpseg.networks import build_network
 from ercpseg.networks.transfer import copy_weights, freeze, layers_of, learning_rates
 from ercpseg.networks.weights import load_weights
 from ercpseg.progress import Progress
+from ercpseg.storage.atomic import read_bytes
 from ercpseg.storage.models import StoredModel
 
 PREFERRED = "all"
 
 
 class Start:
-    """Random weights (neither given), another model's, or those of an interrupted run that began from another model."""
+    """Random weights (nothing given), another model's, an encoder's, or those of an interrupted run that began so."""
 
-    def __init__(self, source: StoredModel | None = None, pending: Mapping[str, Any] | None = None):
-        """``pending``: what the checkpoint of an interrupted run says of it."""
+    def __init__(
+        self, source: StoredModel | None = None, pending: Mapping[str, Any] | None = None, encoder: Path | None = None
+    ):
+        """``pending``: what the checkpoint of an interrupted run says of it. ``encoder``: a file of FRA-Net's encoder."""
         earlier = None if pending is None else pending.get("transfer")
         if pending is not None and source is not None and earlier is None:
             raise UsageError(
@@ -32,6 +37,17 @@ class Start:
                 todo="leave the option out to go on, or start again with --restart",
             )
         self._source = source
+        self._encoder = encoder
+        self.encoder_sha256: str | None = None if encoder is None else file_sha256(encoder)
+        if pending is not None:
+            began = pending.get("encoder_sha256")
+            if encoder is not None and self.encoder_sha256 != began:
+                raise UsageError(
+                    f"the interrupted run began from {'another encoder' if began else 'a random encoder'}",
+                    where="--encoder-weights",
+                    todo="leave the option out to go on, or start again with --restart",
+                )
+            self.encoder_sha256, self._encoder = began, None  # its weights are in the checkpoint
         self.record = None if earlier is None else TransferRecord.model_validate(earlier)
         self._held: list[torch.nn.Module] = []
 
@@ -43,6 +59,10 @@ class Start:
         UsageError
             when the model does not fit the plan.
         """
+        if self._encoder is not None:
+            from ercpseg.networks.encoders import load_encoder_weights
+
+            load_encoder_weights(network.encoder, self._encoder)  # type: ignore[arg-type]
         if self._source is not None:
             self.record = _copy(self._source, network, plan, self.record)
         if self.record is None:
@@ -70,6 +90,11 @@ class Start:
         progress.say(self.record.text)
         for warning in warnings_of(self._source.planned, plan):
             progress.say(f"warning: {warning}")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def _copy(source: StoredModel, network: torch.nn.Module, plan: Plan, earlier: TransferRecord | None) -> TransferRecord:

@@ -258,6 +258,7 @@ class ErcpTrainer(nnUNetTrainer):
             "plan_sha256": self.plan.sha256,
             "grad_scaler": scaler,
             "transfer": self.start.record and self.start.record.model_dump(mode="json"),
+            "encoder_sha256": self.start.encoder_sha256,
         }
         save_state(self.run_folder, self.network, self.optimizer, content)
 

@@ -19,6 +19,8 @@ from ercpseg.storage.models import StoredModel, load_model
 from ercpseg.storage.workspace import Workspace
 from ercpseg.training.run import TrainOptions, check_fold, finished_record, read_history, run_folder, train_fold
 
+WITH_ENCODER = "fra-net"
+"""The network whose encoder is one of timm's."""
 CURVE_EVERY = 5
 """Epochs between two drawings of the curve."""
 
@@ -39,6 +41,7 @@ def train(
     fold: int | str,
     *,
     init_from: str | Path | None = None,
+    encoder_weights: str | Path | None = None,
     workspace: Workspace | str | Path | None = None,
     options: TrainOptions = TrainOptions(),
     progress: Progress = SILENT,
@@ -47,11 +50,14 @@ def train(
 
     The same call goes on after an interruption and does nothing once the fold is finished (``restart`` begins anew).
     ``init_from``: a model to begin from, by folder, zip or name; how its layers go on learning is in the plan (``transfer``).
+    ``encoder_weights``: a safetensors file of the encoder from timm, for FRA-Net; all its layers learn.
 
     Raises
     ------
     UsageError
         when the dataset is not planned, the fold does not exist, or the model to begin from does not fit.
+    StorageError
+        when the encoder's file cannot be read or does not fit.
     Interrupted
         when it was asked to stop; the state is saved.
     """
@@ -65,10 +71,14 @@ def train(
         options = replace(options, device=resolve_device(options.device))
     if init_from is not None:
         options = replace(options, init_from=load_model(locate_model(init_from, space, where="--init-from")))
+    if encoder_weights is not None:
+        options = replace(options, encoder_weights=_encoder_file(Path(encoder_weights), planned.plan, init_from))
     with space.locked():
         record = None if options.restart else finished_record(space, planned.plan, name)
         if record is not None and options.init_from is not None:
             _check_same_start(record, options.init_from)
+        if record is not None and options.encoder_weights is not None:
+            _check_same_encoder(record, options.encoder_weights)
         fresh = record is None
         if record is None:
             resolve_device(options.device or planned.plan.values.schedule.device)  # says so when it is not there
@@ -99,7 +109,7 @@ def with_pretraining(space: Workspace, made: Plan, options: TrainOptions, progre
     """
     from ercpseg.pipeline.pretrain import pretrained, pretraining_s, wants_pretraining
 
-    if options.init_from is not None or not wants_pretraining(made):
+    if options.init_from is not None or options.encoder_weights is not None or not wants_pretraining(made):
         return options
     source = pretrained(space, made, progress=progress)
     spent, budget = pretraining_s(made), options.time_budget_s or made.values.schedule.time_budget_s
@@ -113,6 +123,33 @@ def _check_same_start(record: RunRecord, source: StoredModel) -> None:
         raise UsageError(
             f"fold {record.fold} is trained already and began from {began}",
             where="--init-from",
+            todo="leave the option out, or train anew with --restart",
+        )
+
+
+def _encoder_file(path: Path, plan: Plan, init_from: str | Path | None) -> Path:
+    """The file, where the planned network has an encoder that can begin from one."""
+    where, network = "--encoder-weights", plan.values.network.name
+    if init_from is not None:
+        raise UsageError("a model brings its own encoder", where=where, todo="give this option or --init-from")
+    if network != WITH_ENCODER:
+        raise UsageError(
+            f"the planned network is {network}, whose encoder has no weights of its own",
+            where=where,
+            expected=f"a plan with network.name={WITH_ENCODER}, for example of the recipe fra-net",
+        )
+    if not path.is_file():
+        raise UsageError("there is no such file", where=where, expected="a safetensors file of the encoder from timm")
+    return path
+
+
+def _check_same_encoder(record: RunRecord, path: Path) -> None:
+    from ercpseg.nnunet.start import file_sha256
+
+    if record.encoder_sha256 != file_sha256(path):
+        raise UsageError(
+            f"fold {record.fold} is trained already and its encoder began otherwise",
+            where="--encoder-weights",
             todo="leave the option out, or train anew with --restart",
         )
 

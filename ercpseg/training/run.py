@@ -36,13 +36,16 @@ VERSIONS = ("torch", "nnunetv2", "batchgeneratorsv2", "numpy", "blosc2")
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a person may change for one training; None = as planned. ``init_from``: a model to begin from."""
+    """What a person may change for one training; None = as planned. ``init_from``: a model to begin from;
+    ``encoder_weights``: a safetensors file from which FRA-Net's encoder begins.
+    """
 
     epochs: int | None = None
     time_budget_s: float | None = None
     device: str | None = None
     restart: bool = False
     init_from: StoredModel | None = None
+    encoder_weights: Path | None = None
 
 
 def run_folder(workspace: Workspace, dataset: str, fold: str) -> Path:
@@ -132,6 +135,7 @@ def train_fold(
         machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         finished=True,
         transfer=trainer.start.record,
+        encoder_sha256=trainer.start.encoder_sha256,
         pseudo_dice={
             h: d
             for h, d in (trainer.state.history[-1]["dice"] if trainer.state.history else {}).items()
@@ -177,7 +181,7 @@ def _build(workspace: Workspace, dataset: Dataset, plan: Plan, fold: str, option
             trainer.num_epochs = max(1, int(options.time_budget_s / (expected * trainer.num_iterations_per_epoch)))
     trainer.restart = options.restart
     pending = None if options.restart else read_progress(trainer.run_folder)
-    trainer.start = Start(options.init_from, pending)
+    trainer.start = Start(options.init_from, pending, options.encoder_weights)
     return trainer
 
 
