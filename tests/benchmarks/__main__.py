@@ -43,6 +43,7 @@ BENCHMARKS = {
     "inference-memory": inference.run_memory,
     "demo": demo.run_benchmark,
     "xca": real.xca,
+    "xca-nnunet": real.xca_against_nnunet,
     "cxr": real.cxr,
     "zero-shot": shipped.zero_shot,
     "few-shot": shipped.few_shot,

@@ -9,8 +9,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from ercpseg.documents.scores import FrameScore
+from ercpseg.evaluation.compare import paired_difference, patient_draws, sums
+from tests.benchmarks import arms
 from tests.benchmarks.demo import score_table
 from tests.benchmarks.machine import run, script
+
+XCA_SEEDS = tuple(range(1, 1 + int(os.environ.get("ERCPSEG_BENCH_SEEDS", "1"))))
 
 
 def data(name: str) -> Path:
@@ -52,6 +57,36 @@ def xca() -> str:
         "## Coronary angiograms (real)\n\n"
         "40 training and 40 testing frames of 300² as published (github.com/fercer/Coronary; no patient ids, so intervals "
         f"are not by patient); `train xca all`, budget 10 minutes, {seconds:.0f} s in all.\n\n" + score_table(scores)
+    )
+
+
+def xca_against_nnunet() -> str:
+    """The same frames, ``auto`` and ``nnunet`` side by side, a core each, the same minutes."""
+    with arms.folder() as root:
+        _split(data("xca-vessels"), root / "train", lambda stem: stem.startswith("training"))
+        _split(data("xca-vessels"), root / "test", lambda stem: stem.startswith("testing"))
+        both = [arms.Arm(f"{name}{seed}", name, seed) for seed in XCA_SEEDS for name in ("nnunet", "auto")]
+
+        def work(arm: arms.Arm) -> list[FrameScore]:
+            arms.plan(root, arm)
+            return arms.train(root, arm)
+
+        found: dict[str, list[FrameScore]] = {"nnunet": [], "auto": []}
+        for arm, scores in zip(both, arms.together(work, both), strict=True):
+            found[arm.recipe] += [score.model_copy(update={"patient": score.frame}) for score in scores]
+    frames = sorted({score.frame for score in found["auto"]})
+    draws, rows = patient_draws(len(frames)), []
+    for metric, name in (("dice", "Dice"), ("cldice", "clDice")):
+        first, other = ({"": sums(found[side], frames, metric)} for side in ("nnunet", "auto"))
+        gain = paired_difference(first, other, draws)
+        cells = (first[""].value, other[""].value, gain.difference, gain.low, gain.high)
+        rows.append("| vessel {} | {:.3f} | {:.3f} | {:+.3f} [{:+.3f}, {:+.3f}] |".format(name, *cells))
+    return (
+        "## Coronary angiograms (real): `auto` against `nnunet`\n\n"
+        f"40 training and {len(frames)} testing frames of 300² as published; {arms.MINUTES:g} minutes a training on one "
+        f"{'core' if arms.DEVICE == 'cpu' else arms.DEVICE}, {len(XCA_SEEDS)} seed(s), no mirroring in prediction; paired "
+        "differences with 95 % intervals by a bootstrap of frames, since no patient is known.\n\n"
+        "| | `nnunet` | `auto` | auto − nnunet |\n|---|---|---|---|\n" + "\n".join(rows)
     )
 
 
