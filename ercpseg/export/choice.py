@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ercpseg.errors import UsageError
 from ercpseg.export.formats import ALWAYS, FRAME_FORMATS, SERIES_FORMATS
 from ercpseg.export.png import Overlays
-from ercpseg.export.protocol import LABELS, FrameFormat, files_of
+from ercpseg.export.protocol import LABELS, OVERLAYS, FrameFormat, files_of
 from ercpseg.structures import StructureSet
 
 LABEL_SUFFIX = ".png"
+OWN = (ALWAYS, OVERLAYS)
+"""The formats that the contract promises of a frame; series are made from them."""
 
 
 class Choice:
-    """The formats that a run writes: ``frames`` one by one, ``series`` (name → format) at the end.
+    """The formats that a run writes, name → format: ``frames`` one by one, ``series`` at the end.
 
     Raises
     ------
@@ -25,8 +27,8 @@ class Choice:
 
     def __init__(self, formats: Sequence[str], structures: StructureSet, *, overlays: bool):
         self.structures = structures
-        self.frames: list[FrameFormat] = [f for name, f in FRAME_FORMATS.items() if name in {ALWAYS, *formats}]
-        self.frames += [Overlays()] if overlays else []
+        self.frames: dict[str, FrameFormat] = {n: f for n, f in FRAME_FORMATS.items() if n in {ALWAYS, *formats}}
+        self.frames |= {OVERLAYS: Overlays()} if overlays else {}
         self.series = {name: f for name, f in SERIES_FORMATS.items() if name in formats}
         for name, format_ in self.series.items():
             if format_.needs_pictures and not overlays:
@@ -35,12 +37,12 @@ class Choice:
     @property
     def wants_probabilities(self) -> bool:
         """Whether any needs probabilities."""
-        return any(format_.needs_probabilities for format_ in self.frames)
+        return any(format_.needs_probabilities for format_ in self.frames.values())
 
     @property
     def places(self) -> dict[str, str]:
         """The folders of single frames, relative to the output → suffix."""
-        return _places(self.frames, self.structures)
+        return _places(self.frames.values(), self.structures)
 
     @property
     def all_places(self) -> dict[str, str]:
@@ -48,12 +50,16 @@ class Choice:
         of_series = {format_.folder: format_.suffix for format_ in SERIES_FORMATS.values()}
         return {**_places([*FRAME_FORMATS.values(), Overlays()], self.structures), **of_series}
 
-    def missing(self, output: Path, name: str) -> list[FrameFormat]:
+    def missing(self, output: Path, name: str) -> dict[str, FrameFormat]:
         """The formats whose files of the frame called ``name`` are not all there."""
-        return [f for f in self.frames if not all(_is_whole(output / p) for p in files_of(f, name, self.structures))]
+
+        def whole(format_: FrameFormat) -> bool:
+            return all(_is_whole(output / file) for file in files_of(format_, name, self.structures))
+
+        return {word: format_ for word, format_ in self.frames.items() if not whole(format_)}
 
 
-def _places(formats: Sequence[FrameFormat], structures: StructureSet) -> dict[str, str]:
+def _places(formats: Iterable[FrameFormat], structures: StructureSet) -> dict[str, str]:
     return {LABELS: LABEL_SUFFIX, **{f: form.suffix for form in formats for f in form.folders(structures)}}
 
 

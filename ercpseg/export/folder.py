@@ -26,16 +26,16 @@ from ercpseg.documents.dataset import FrameRecord
 from ercpseg.errors import StorageError
 from ercpseg.export import previous
 from ercpseg.export.background import WriteQueue
-from ercpseg.export.choice import LABEL_SUFFIX, Choice
+from ercpseg.export.choice import Choice
+from ercpseg.export.files import NO_ROOM, FrameFiles
 from ercpseg.export.formats import ALWAYS
-from ercpseg.export.protocol import LABELS, Probabilities, Result
+from ercpseg.export.protocol import Probabilities, Result
 from ercpseg.export.rows import COLUMNS, Rows
-from ercpseg.export.series import TABLE, Collected, names_of, write_series
+from ercpseg.export.series import TABLE, TABLE_COLUMNS, Collected, left_out, names_of, write_series
 from ercpseg.export.summary import PredictionSummary, count_exports, summarise
 from ercpseg.frames.frame import Frame
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage.atomic import flush_everything, write_text
-from ercpseg.storage.images import write_png
 from ercpseg.storage.tables import write_table
 from ercpseg.structures import Bitmask, StructureSet
 
@@ -79,6 +79,7 @@ class PredictionWriter:
         self.structures = structures
         self._choice = Choice(formats, structures, overlays=overlays)
         self._collected = Collected() if self._choice.series else None
+        self._files = FrameFiles(self.output, self._choice)
         self._making = None if made_by is None else previous.making(made_by)
         self._rows = Rows()
         self._names: set[str] = set()
@@ -102,8 +103,10 @@ class PredictionWriter:
         if not self._continued:
             return None
         made_from = previous.made_from(frame, self._making)
-        bitmask = previous.read_label(self._label(frame.name), made_from)
-        if bitmask is None or any(f.needs_probabilities for f in self._choice.missing(self.output, frame.name)):
+        bitmask = previous.read_label(self._files.label(frame.name), made_from)
+        if bitmask is None:
+            return None
+        if any(f.needs_probabilities for f in self._choice.missing(self.output, frame.name).values()):
             return None
         self._made_from[frame.name] = made_from
         return bitmask
@@ -154,7 +157,8 @@ class PredictionWriter:
         }
         self._rows.append(row | {"milliseconds": None if milliseconds is None else round(float(milliseconds), 3)})
         result = Result(frame, bitmask, self.structures, probabilities)
-        self._queue.put(lambda: self._write_files(result, made_from, known), key=frame.name)
+        text = {} if self._making is None else {previous.MADE_FROM: made_from}
+        self._queue.put(lambda: self._files.write(result, text, known=known), key=frame.name)
         if self._collected is not None:
             self._collected.add(frame, made_from)
 
@@ -178,21 +182,25 @@ class PredictionWriter:
         StorageError
             when a file could not be written.
         """
-        summary = summarise(self.output, self._rows)
         if not self._begun and previous.is_prediction(self.output):
             # Nothing was predicted: what an earlier run left here is worth more than a table of refusals.
             self._queue.abandon()
             self._finished = True
-            return summary
+            return summarise(self.output, self._rows)
         self._begin()
         self._queue.close()
         flush_everything()  # a flush per file took 8 ms of the disk's time, for six files per frame
+        self._take_back()
         exports: list[dict[str, Any]] = []
         if self._collected is not None:
             exports = write_series(self._choice.series, self._collected, self.output, self.structures, progress)
+        if self._files.left_out:
+            exports += [left_out(*pair) for pair in self._files.left_out]
+            write_table(self.output / TABLE, TABLE_COLUMNS, exports)
         if self._continued:
             self._remove_stale(exports)
-        summary = replace(summary, exports=count_exports(self._choice.series, exports))
+        summary = summarise(self.output, self._rows)
+        summary = replace(summary, exports=count_exports(self._choice.series, exports, summary.used))
         write_table(self.output / "frames.csv", COLUMNS, self._rows)
         self._write_run(run, summary)
         self._finished = True
@@ -215,6 +223,7 @@ class PredictionWriter:
         if error is None:  # finish() was forgotten; a file that could not be written must still be heard of
             self._queue.close()
         lost = self._queue.abandon(wait_for_all=not isinstance(error, StorageError))
+        self._take_back()
         rows = [row for row in self._rows if row["frame"] not in lost or row["status"] != "used"]
         try:
             write_table(self.output / "frames.csv", COLUMNS, rows)
@@ -238,15 +247,18 @@ class PredictionWriter:
         for name in self.structures:  # a structure that is found nowhere still has its folder
             (self.output / "masks" / name).mkdir(parents=True, exist_ok=True)
 
+    def _take_back(self) -> None:
+        """Frames whose files did not fit the memory were taken as used, and are refused."""
+        self._rows.refuse(self._files.lost, NO_ROOM.code, NO_ROOM.reason)
+        if self._collected is not None:
+            self._collected.drop(self._files.lost)
+
     def _remove_stale(self, exports: Sequence[Mapping[str, Any]]) -> None:
         """Remove what an earlier run made of frames that are not there any more."""
         names = dict.fromkeys(self._choice.places, self._names)
         names |= {format_.folder: names_of(exports, name) for name, format_ in self._choice.series.items()}
         places = self._choice.places | {f.folder: f.suffix for f in self._choice.series.values()}
         previous.remove_previous(self.output, places, lambda folder, name: name.casefold() in names.get(folder, ()))
-
-    def _label(self, name: str) -> Path:
-        return self.output / LABELS / f"{name}{LABEL_SUFFIX}"
 
     def _write_run(self, run: Mapping[str, Any], summary: PredictionSummary | None) -> None:
         record = {
@@ -259,15 +271,6 @@ class PredictionWriter:
             **({"exports": summary.exports} if summary is not None and summary.exports else {}),
         }
         write_text(self.output / "run.json", json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
-
-    def _write_files(self, result: Result, made_from: str, known: bool) -> None:
-        """Write a frame's files, the label image last; of a known frame only what is missing."""
-        name = result.frame.name
-        for format_ in self._choice.missing(self.output, name) if known else self._choice.frames:
-            format_.write(self.output, result)
-        if not known:
-            text = {} if self._making is None else {previous.MADE_FROM: made_from}
-            write_png(self._label(name), result.bitmask, text, durable=False)
 
 
 def _check_name(name: str, used: set[str]) -> None:

@@ -56,6 +56,8 @@ class Mp4:
 
         try:
             write_bytes(path, self._encoded(series))
+        except MemoryError:  # FFmpeg's own is an FFmpegError too
+            raise
         except (av.error.FFmpegError, ValueError) as error:
             raise InputRefused("not-this-format", "H.264 cannot take a picture of this size") from error
 

@@ -48,7 +48,7 @@ def read_label(path: Path, made_from_sha256: str) -> Bitmask | None:
         if read_png_text(path).get(MADE_FROM) != made_from_sha256:
             return None
         return read_png(path)
-    except StorageError:  # not there, or damaged: it is made again
+    except (StorageError, MemoryError):  # not there, damaged, or too large: it is made again
         return None
 
 

@@ -55,11 +55,16 @@ def summarise(output: Path, rows: Iterable[Mapping[str, Any]]) -> PredictionSumm
     )
 
 
-def count_exports(formats: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Count the rows of ``exports.csv`` by format.
+def count_exports(formats: Iterable[str], rows: Sequence[Mapping[str, Any]], used: int) -> dict[str, dict[str, int]]:
+    """Count the rows of ``exports.csv`` by format. Formats of single frames have rows for what is missing of ``used`` frames.
 
-    >>> count_exports(["gif"], [{"format": "gif", "status": "written"}])
-    {'gif': {'written': 1, 'refused': 0}}
+    >>> rows = [{"format": "gif", "status": "written"}, {"format": "npz", "status": "refused"}]
+    >>> count_exports(["gif"], rows, 5)
+    {'gif': {'written': 1, 'refused': 0}, 'npz': {'written': 4, 'refused': 1}}
     """
     status = Counter((row["format"], row["status"]) for row in rows)
-    return {name: {word: status[name, word] for word in ("written", "refused")} for name in formats}
+    counts = {name: {word: status[name, word] for word in ("written", "refused")} for name in formats}
+    for name, word in status:
+        if name not in counts:
+            counts[name] = {"written": used - status[name, word], "refused": status[name, word]}
+    return counts

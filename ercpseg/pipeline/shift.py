@@ -10,6 +10,7 @@ structures are taken a little wider, because predicted masks are no annotations.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -127,7 +128,8 @@ class Watch:
         start = time.perf_counter()
         if not sure and self._spent_s > TIME_FRAC * (start - self._started):
             return
-        self.measured[number] = Measured(_patient(frame), self._measure(frame, bitmask))
+        with contextlib.suppress(MemoryError):  # the frame is predicted; the sample has one less
+            self.measured[number] = Measured(_patient(frame), self._measure(frame, bitmask))
         if len(self.measured) > MOST_FRAMES:  # more frames than files: every second one of those that there are
             self._step *= 2
             self.measured = {n: m for n, m in self.measured.items() if n % self._step == 0}
