@@ -331,7 +331,7 @@ def test_predict_refuses_some_and_goes_on(command, trained, tiny_folder, tmp_pat
         (2, "in", "foreign", [], "not empty and was not made by ercpseg predict (at foreign)"),
         (2, "in", "in", [], "the input lies in the output folder, whose files this run replaces (at in)"),
         (2, "in", "file", [], "the output is a file (at file)"),
-        (74, "in", "file/out", [], "writing failed"),
+        (74, "in", "file/out", [], "the output folder cannot be written: Not a directory (at file/out)"),
         (2, "in", "out", ["--fold", "1"], "the model has no fold 1 (at --fold); expected of 0"),
         (2, "in", "out", ["--model", "unknown"], "there is no model 'unknown' (at --model)"),
         (2, "in", "out", ["--model", "file"], "this is no zip of a model (at file)"),
