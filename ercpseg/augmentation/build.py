@@ -31,7 +31,6 @@ def training_transforms(
     from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
     from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
     from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
-    from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
     from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
     from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
     from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
@@ -41,6 +40,7 @@ def training_transforms(
 
     from ercpseg.augmentation.polarity import InvertPolarity
     from ercpseg.augmentation.targets import BitmaskToTargets
+    from ercpseg.augmentation.xray import CollimatorChange, ContrastWashIn, XrayNoise
 
     rotation = float(np.deg2rad(values.rotation_deg))
     p = values.apply_prob
@@ -61,8 +61,7 @@ def training_transforms(
             p_synchronize_scaling_across_axes=1,
             mode_seg="nearest",
         ),
-        # The library's "variance" is used as a standard deviation.
-        RandomTransform(GaussianNoiseTransform(noise_variance=(0, values.noise_sd), p_per_channel=1), p),
+        RandomTransform(XrayNoise(values.noise_sd, values.noise_growth), p),
         RandomTransform(MultiplicativeBrightnessTransform(BGContrast(values.brightness), False, 1), p),
         RandomTransform(
             ContrastTransform(BGContrast(values.contrast), preserve_range=True, synchronize_channels=False), p
@@ -72,11 +71,16 @@ def training_transforms(
     if values.blur_sd_px > 0:
         sigma = (min(0.3, values.blur_sd_px), values.blur_sd_px)
         transforms.insert(2, RandomTransform(GaussianBlurTransform(blur_sigma=sigma, p_per_channel=1), p))
+    bits = sum(heads.get(name, 0) for name in values.wash_in)
+    if bits and values.wash_in_amount != (0.0, 0.0):
+        transforms.insert(1, RandomTransform(ContrastWashIn(bits, values.wash_in_amount), p))
     if values.low_resolution < 1:
         coarse = SimulateLowResolutionTransform((values.low_resolution, 1), True, True, (), p_per_channel=1)
         transforms.append(RandomTransform(coarse, p))
     if values.invert_prob > 0:
         transforms.append(RandomTransform(InvertPolarity(), values.invert_prob))
+    if values.collimator_keep < 1:
+        transforms.append(RandomTransform(CollimatorChange(values.collimator_keep), p))
     if values.mirror_axes:
         transforms.append(MirrorTransform(allowed_axes=values.mirror_axes))
     return ComposeTransforms([*transforms, BitmaskToTargets(heads, tubes=tubes, regions=regions)])

@@ -24,6 +24,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0, le=1e6)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+WashIn = Annotated[float, Field(ge=-1, le=1)]
 Percentage = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -149,6 +150,19 @@ class AugmentationValues(Part):
     elastic_shift_px: float = Field(0.0, ge=0, description="largest shift of a pixel")
     low_resolution: float = Field(
         1.0, gt=0, le=1, description="least factor of simulated low resolution; 1 = none (R20)"
+    )
+    noise_growth: float = Field(
+        0.0, ge=0, le=2, description="noise grows exponentially by so much per standard deviation of darkness (R20)"
+    )
+    wash_in: tuple[str, ...] = Field((), description="structures in which the amount of contrast agent varies (R20)")
+    wash_in_amount: Annotated[tuple[WashIn, WashIn], AfterValidator(_rising)] = Field(
+        (0.0, 0.0), description="share of their contrast that is taken away; below 0: added (R20)"
+    )
+    collimator_keep: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="least share of a patch's sides that a moved collimator leaves; 1: none moves (R20)",
     )
     apply_prob: float = Field(ge=0, le=1)
 

@@ -14,6 +14,7 @@ from ercpseg.planner import (
     rules_size,
     rules_training,
     rules_transfer,
+    rules_xray,
 )
 from ercpseg.planner.rule import Rule
 
@@ -65,6 +66,15 @@ RULES: tuple[Rule, ...] = (
             "augmentation.apply_prob",
         ),
         rules_augmentation.intensity,
+    ),
+    Rule(
+        (
+            "augmentation.noise_growth",
+            "augmentation.wash_in",
+            "augmentation.wash_in_amount",
+            "augmentation.collimator_keep",
+        ),
+        rules_xray.xray,
     ),
     Rule(
         (

@@ -243,6 +243,16 @@ def test_low_resolution_leaves_two_pixels() -> None:
     assert plan_for(fingerprint({"vessel": blob})).values.augmentation.low_resolution == 0.5
 
 
+@pytest.mark.parametrize(("patients", "keep", "ducts"), [(49, 0.6, ("cbd",)), (50, 1.0, ())])
+def test_few_patients_show_too_few_fillings_and_fields(patients: int, keep: float, ducts: tuple[str, ...]) -> None:
+    f = fingerprint(ercp_like().structures, patients=patients)
+    values = plan_for(f).values.augmentation
+    assert (values.collimator_keep, values.wash_in, values.noise_growth) == (keep, ducts, 0.2)
+    assert values.wash_in_amount == ((-0.3, 0.6) if ducts else (0.0, 0.0))
+    wire = plan_for(fingerprint(franet_like().structures, patients=patients)).values.augmentation
+    assert (wire.wash_in, wire.wash_in_amount) == ((), (0.0, 0.0))
+
+
 # -- budgets -----------------------------------------------------------------------------------------------------------
 
 
