@@ -76,7 +76,6 @@ def plan_and_preprocess(
     PatientID or the text before the first _ of the file name. Running it again continues or does nothing.
     """
     from ercpseg.pipeline.prepare import PlanOptions, plan
-    from ercpseg.planner.explain import decision_rows
 
     if memory is not None and not 0 < memory < MAX_MEMORY_GB:
         raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
@@ -101,6 +100,14 @@ def plan_and_preprocess(
         say(f"{data.name} is planned and prepared already; nothing to do. The plan: {planned.folder / 'plan.md'}")
         _counts(planned)
         return errors.EXIT_DONE
+    return _told(planned)
+
+
+def _told(planned: Planned) -> int:
+    """Show a new plan and what comes next; returns the exit code."""
+    from ercpseg.planner.explain import decision_rows, few_shot_command, few_shot_text
+
+    data = planned.dataset
     rows = [[row[key] for key in ("decision", "value", "rule", "because")] for row in decision_rows(planned.plan)]
     table(["decision", "value", "rule", "because"], rows, title=f"Plan of {data.name}")
     for warning in planned.plan.warnings:
@@ -108,7 +115,10 @@ def plan_and_preprocess(
     code = _counts(planned)
     for file in ("plan.md", "plan.json", "fingerprint.json", "frames.csv"):
         say(f"wrote {planned.folder / file}")
-    say(f"next: ercpseg train {data.name} 0")
+    few_shot = few_shot_text(planned.plan)
+    if few_shot is not None:
+        say(few_shot)
+    say(f"next: {few_shot_command(planned.plan) if few_shot else f'ercpseg train {data.name} 0'}")
     return code
 
 

@@ -124,10 +124,19 @@ class LossValues(Part):
 
 
 class SamplingValues(Part):
-    """Which frames and patches are drawn (R21)."""
+    """Which frames and patches are drawn (R21), and what of them is synthetic (R12)."""
 
     oversample_frac: float = Field(ge=0, le=1, description="share of a batch that must show a drawn structure")
     structure_share: dict[str, Amount] = Field(description="how often each structure is the one that is drawn")
+    synthetic_frac: float = Field(
+        0.0, ge=0, lt=1, description="share of every batch that is drawn from synthetic frames; 0: none (R12)"
+    )
+    synthetic_frames: int = Field(
+        0, ge=0, le=100_000, description="so many synthetic frames are made for it once (R12)"
+    )
+    synthetic_domain: str = Field(
+        "any-room", pattern=r"^[a-z][a-z0-9-]{0,39}$", description="the domain of `synth` that they are of (R12)"
+    )
 
 
 class AugmentationValues(Part):
@@ -195,6 +204,7 @@ class ScheduleValues(Part):
 class TransferValues(Part):
     """How a training goes on from another model's weights (``train --init-from``); without one it does nothing (R12)."""
 
+    made_for: Literal["light", "realtime"] | None = Field(None, description="few-shot: shipped weights to fit")
     synthetic_frames: int = Field(
         0, ge=0, description="synthetic frames that the other model should have learnt on; 0 = none needed"
     )

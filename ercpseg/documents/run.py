@@ -34,6 +34,24 @@ class TransferRecord(Part):
         )
 
 
+class SyntheticRecord(Part):
+    """Synthetic frames that a training drew beside those of its dataset."""
+
+    frames: int = Field(description="how many there were")
+    domain: str = Field(description="the domain of `synth` that they are of")
+    seed: int = Field(description="what they were made from")
+    frac: float = Field(description="share of every batch that was drawn from them")
+    sha256: str = Field(description="hash over the prepared frames and their masks")
+    seconds: float = Field(
+        description="time that making them took, part of the time budget; 0: they were there already"
+    )
+
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        return f"{self.frames} synthetic frames ({self.domain}) are {100 * self.frac:.3g} % of every batch"
+
+
 class RunRecord(Document):
     """One training of one fold of one plan."""
 
@@ -59,6 +77,7 @@ class RunRecord(Document):
     finished: bool
     transfer: TransferRecord | None = Field(None, description="the model it began from; null: random weights")
     encoder_sha256: str | None = Field(None, description="hash of the file that the encoder began from; null: none")
+    synthetic: SyntheticRecord | None = Field(None, description="synthetic frames that were mixed in; null: none")
     pseudo_dice: dict[str, float] = Field(
         default_factory=dict, description="last patch-level validation Dice per head; not a result to quote"
     )

@@ -6,9 +6,11 @@ random generator has to be saved. (nnU-Net's forked workers share one torch rand
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 
 from ercpseg.augmentation.build import training_transforms, validation_transforms
 from ercpseg.documents.plan import Plan
+from ercpseg.errors import UsageError
 from ercpseg.losses.compound import planned_extras
 from ercpseg.nnunet.store import ErcpDataset
 
@@ -24,11 +27,26 @@ CROP_MARGIN = 1.25
 """Patches smaller than a frame are cut this much larger, so that rotation and shrinking pull in real pixels."""
 
 
+class Source:
+    """Frames to draw from, and which of them show what."""
+
+    def __init__(self, data: ErcpDataset, structures: Iterable[str]):
+        self.data = data
+        self.names: list[str] = list(data.identifiers)
+        self.showing = {
+            name: [i for i, frame in enumerate(self.names) if data.index[frame].pixels.get(name, 0)]
+            for name in structures
+        }
+
+
 class ErcpLoader(nnUNetDataLoader):
     """nnU-Net's loader with our sampling (R21).
 
     The last ``oversample_frac`` of a batch each show one structure, drawn by ``structure_share``; the others are drawn
     uniformly. A tiled frame is cut around a random pixel of that structure, jittered so that it is not always centred.
+
+    With ``synthetic`` frames the share ``sampling.synthetic_frac`` of all samples is drawn from them, in random places of
+    the batch, so that both kinds are oversampled alike (R12).
     """
 
     def __init__(
@@ -40,21 +58,19 @@ class ErcpLoader(nnUNetDataLoader):
         transforms: Any,
         seed: int,
         random: bool = True,
+        synthetic: ErcpDataset | None = None,
     ):
         values = plan.values
         patch = values.patch.size_px
         super().__init__(data, values.patch.batch_size, patch, patch, label_manager, transforms=transforms)
         self.patch = patch
-        self.frame_names: list[str] = list(data.identifiers)
         self.bits = {name: plan.structure_set.value(name) for name in plan.structure_set}
         self.values = values
         self.seed = seed
         self.random = random
         self.position = 0
-        self.showing = {
-            name: [i for i, frame in enumerate(self.frame_names) if data.index[frame].pixels.get(name, 0)]
-            for name in self.bits
-        }
+        self.own = Source(data, self.bits)
+        self.synthetic = None if synthetic is None else Source(synthetic, self.bits)
 
     def generate_train_batch(self) -> dict[str, Any]:
         """Batch ``position``: data (n, 1, y, x) float32 and target (n, heads, y, x) bool; advances the position."""
@@ -62,19 +78,29 @@ class ErcpLoader(nnUNetDataLoader):
         # The library's transforms draw from the global generators; seeding both makes them a function of the position.
         np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
         torch.manual_seed(int(rng.integers(2**62)))
+        sources = self._sources(rng)
         self.position += 1
-        samples = [self._sample(slot, rng) for slot in range(self.batch_size)]
+        samples = [self._sample(slot, rng, source) for slot, source in enumerate(sources)]
         return {
             "data": torch.stack([s["image"] for s in samples]),
             "target": torch.stack([s["segmentation"] for s in samples]),
             "keys": [s["frame"] for s in samples],
         }
 
-    def _sample(self, slot: int, rng: np.random.Generator) -> dict[str, Any]:
-        structure = self._structure(slot, rng)
-        choices: Sequence[int] = self.showing[structure] if structure else range(len(self.frame_names))
-        frame = self.frame_names[choices[int(rng.integers(len(choices)))]]
-        image, bitmask, _, _ = self._data.load_case(frame)
+    def _sources(self, rng: np.random.Generator) -> list[Source]:
+        """Where each sample of the batch comes from."""
+        sources = [self.own] * self.batch_size
+        if self.synthetic is not None:
+            count = synthetic_samples(self.position, self.batch_size, self.values.sampling.synthetic_frac)
+            for slot in rng.permutation(self.batch_size)[:count]:
+                sources[slot] = self.synthetic
+        return sources
+
+    def _sample(self, slot: int, rng: np.random.Generator, source: Source) -> dict[str, Any]:
+        structure = self._structure(slot, rng, source)
+        choices: Sequence[int] = source.showing[structure] if structure else range(len(source.names))
+        frame = source.names[choices[int(rng.integers(len(choices)))]]
+        image, bitmask, _, _ = source.data.load_case(frame)
         image, bitmask = image[:, 0], bitmask[:, 0].astype(np.int16)
         size = self.patch
         if self.random and self.values.patch.size_px != self.values.patch.tile_px:
@@ -86,10 +112,10 @@ class ErcpLoader(nnUNetDataLoader):
         }
         return {**self.transforms(**sample), "frame": frame}
 
-    def _structure(self, slot: int, rng: np.random.Generator) -> str | None:
+    def _structure(self, slot: int, rng: np.random.Generator, source: Source) -> str | None:
         if slot < round(self.batch_size * (1 - self.values.sampling.oversample_frac)):
             return None
-        share = {s: w for s, w in self.values.sampling.structure_share.items() if w > 0 and self.showing.get(s)}
+        share = {s: w for s, w in self.values.sampling.structure_share.items() if w > 0 and source.showing.get(s)}
         if not share:
             return None
         weights = np.array(list(share.values()))
@@ -125,6 +151,17 @@ class ErcpLoader(nnUNetDataLoader):
                 reach = int(shift * size[axis])
                 corner.append(centred[axis] + int(rng.integers(-reach, reach + 1)))
         return corner[0], corner[1]
+
+
+def synthetic_samples(position: int, batch: int, frac: float) -> int:
+    """How many of the ``batch`` samples of batch ``position`` are synthetic: over any number of batches ``frac`` of all.
+
+    >>> [synthetic_samples(i, 2, 0.25) for i in range(4)], synthetic_samples(7, 4, 0.25)
+    ([0, 1, 0, 1], 1)
+    """
+    # Rounded, for a share such as 0.1 is not exact: 29.999… of 300 samples are 30.
+    before, after = (math.floor(round(count * batch * frac, 6)) for count in (position, position + 1))
+    return after - before
 
 
 class Ahead:
@@ -183,9 +220,25 @@ def build_loaders(
     label_manager: Any,
     seed: int,
     position: int,
+    synthetic: Path | None = None,
 ) -> tuple[Ahead, list[dict[str, Any]]]:
-    """Training batches from a thread, from batch ``position`` on, and the batches by which every epoch is judged."""
+    """Training batches from a thread, from batch ``position`` on, and the batches by which every epoch is judged.
+
+    Frames of the store ``synthetic`` are drawn in training only.
+
+    Raises
+    ------
+    UsageError
+        when the plan mixes in synthetic frames and there are none: a training without them would not be the one planned.
+    """
     values, common = plan.values, {"plan": plan, "label_manager": label_manager}
+    if values.sampling.synthetic_frac > 0 and synthetic is None:
+        raise UsageError(
+            "the plan mixes in synthetic frames, and there are none here",
+            where="sampling.synthetic_frac",
+            todo="run ercpseg train, which makes them, or plan with --set sampling.synthetic_frac=0",
+        )
+    mixed = None if synthetic is None else ErcpDataset(str(synthetic))
     tubes, regions = planned_extras(values.loss, plan.heads)
     # Drawn before the thread starts: both use the global random generators.
     plain = validation_transforms(plan.heads, tubes=tubes, regions=regions)
@@ -194,7 +247,7 @@ def build_loaders(
     transforms = training_transforms(
         values.augmentation, plan.heads, values.patch.size_px, tubes=tubes, regions=regions
     )
-    loader = ErcpLoader(train, transforms=transforms, seed=seed, **common)
+    loader = ErcpLoader(train, transforms=transforms, seed=seed, synthetic=mixed, **common)
     loader.position = position
     return Ahead(loader), batches
 

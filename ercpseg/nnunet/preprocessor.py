@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,12 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from numpy.typing import NDArray
 
 from ercpseg.documents.dataset import Dataset
-from ercpseg.documents.plan import Plan
+from ercpseg.documents.plan import Plan, PreparationValues
 from ercpseg.frames.prepare import prepare, resample_bitmask, thicken
 from ercpseg.nnunet.convert import data_identifier
 from ercpseg.nnunet.labels import ErcpPlans
 from ercpseg.nnunet.store import StoredFrame, StoreIndex, frame_files, index_path, write_frame
-from ercpseg.progress import SILENT, Progress, track
+from ercpseg.progress import SILENT, Progress, Task
 from ercpseg.storage import documents, images
 from ercpseg.storage.atomic import flush, remove_leftovers
 from ercpseg.storage.workspace import Workspace
@@ -83,10 +84,34 @@ def preprocess(
 ) -> Path:
     """Prepare all frames; returns the store's folder. Frames whose files are already right are kept."""
     raw = workspace.raw_folder(dataset.name)
+
+    def read(name: str) -> tuple[NDArray[Any], Bitmask]:
+        return images.read_png(raw / "imagesTr" / f"{name}_0000.png"), images.read_png(raw / "labelsTr" / f"{name}.png")
+
     folder = workspace.preprocessed_folder(dataset.name) / data_identifier(plan)
+    with progress.task("Preparing frames", len(frames)) as task:
+        fill_store(folder, frames, read, plan, threads=threads, task=task)
+    return folder
+
+
+def fill_store(
+    folder: Path,
+    frames: list[str],
+    read: Callable[[str], tuple[NDArray[Any], Bitmask]],
+    plan: Plan,
+    *,
+    values: PreparationValues | None = None,
+    threads: int = 2,
+    task: Task,
+) -> None:
+    """Prepare ``frames`` into the store ``folder``; those whose files are already right are kept, others deleted.
+
+    ``read`` gives a canonical frame (y, x) and its bitmask (y, x) by name, on several threads. ``values``: how frames are
+    prepared, where that is not quite as the plan says.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    values, structures = plan.values.preparation, plan.structure_set
+    values, structures = values or plan.values.preparation, plan.structure_set
     thin, dilated = thin_bits(plan), dilated_bits(plan)
     known = documents.load(index_path(folder), StoreIndex).frames if index_path(folder).exists() else {}
     wanted = set(frames)
@@ -97,8 +122,7 @@ def preprocess(
     def one(name: str) -> StoredFrame:
         if name in known and _hash(folder, name) == known[name].sha256:
             return known[name]
-        pixels = images.read_png(raw / "imagesTr" / f"{name}_0000.png")
-        bitmask: Bitmask = images.read_png(raw / "labelsTr" / f"{name}.png")
+        pixels, bitmask = read(name)
         image, geometry = prepare(pixels, values)
         bitmask = thicken(resample_bitmask(bitmask, geometry.working, thin), dilated)
         present = {s: int(np.count_nonzero(bitmask & structures.value(s))) for s in structures}
@@ -108,10 +132,9 @@ def preprocess(
     stored: dict[str, StoredFrame] = {}
     save_at = SAVE_EVERY
     with ThreadPoolExecutor(threads) as pool:
-        for name, frame in zip(
-            frames, track(pool.map(one, frames), progress, "Preparing frames", len(frames)), strict=True
-        ):
+        for name, frame in zip(frames, pool.map(one, frames), strict=True):
             stored[name] = frame
+            task.advance()
             flush(
                 *frame_files(folder, name)
             )  # here, so that the threads that prepare frames need not wait for the disk
@@ -120,7 +143,6 @@ def preprocess(
                 documents.save(index_path(folder), StoreIndex.new(complete=False, frames={**known, **stored}))
     flush(folder)
     documents.save(index_path(folder), StoreIndex.new(complete=True, frames=stored))
-    return folder
 
 
 def _hash(folder: Path, name: str) -> str | None:

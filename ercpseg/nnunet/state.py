@@ -12,17 +12,22 @@ import numpy as np
 
 @dataclass
 class RunState:
-    """``losses`` of the epoch under way, one row per finished epoch, and the time spent over all resumptions."""
+    """``losses`` of the epoch under way, one row per finished epoch, and the time spent over all resumptions.
+
+    ``before_s``: what the time budget lost to preparations of the training, such as making synthetic frames.
+    """
 
     losses: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     spent_s: float = 0.0
     saves: int = 0
+    before_s: float = 0.0
     _clock: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
 
-    def start_clock(self) -> None:
-        """Training begins now; what was before is not counted."""
+    def start_clock(self, before_s: float = 0.0) -> None:
+        """Training begins now; of what was before, ``before_s`` count against the time budget."""
+        self.before_s += before_s
         self._clock = self._saved_at = time.monotonic()
 
     @property
@@ -51,19 +56,27 @@ class RunState:
     def epochs_left(self, time_budget_s: float) -> int:
         """How many more epochs fit, at the mean speed of the last five."""
         recent = float(np.mean([row["seconds"] for row in self.history[-5:]]))
-        return max(0, math.floor((time_budget_s - self.spent_s) / recent))
+        return max(0, math.floor((time_budget_s - self.before_s - self.spent_s) / recent))
 
     def to_json(self) -> dict[str, Any]:
         """For the checkpoint; counts as a save."""
         self._tick()
         self.saves += 1
         self._saved_at = time.monotonic()
-        return {"saves": self.saves, "losses": self.losses, "history": self.history, "spent_s": self.spent_s}
+        return {
+            "saves": self.saves,
+            "losses": self.losses,
+            "history": self.history,
+            "spent_s": self.spent_s,
+            "before_s": self.before_s,
+        }
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> RunState:
         """The state of a checkpoint."""
-        return cls(content["losses"], content["history"], content["spent_s"], content["saves"])
+        return cls(
+            content["losses"], content["history"], content["spent_s"], content["saves"], content.get("before_s", 0.0)
+        )
 
     def _tick(self) -> None:
         now = time.monotonic()

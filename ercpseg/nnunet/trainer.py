@@ -74,6 +74,8 @@ class ErcpTrainer(nnUNetTrainer):
         self.time_budget_s = values.schedule.time_budget_s
         self.restart = False
         self.start = Start()
+        self.synthetic: Path | None = None
+        self.spent_before_s = 0.0
         self.progress: Progress = SILENT
         self.stop = threading.Event()
         self.on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
@@ -148,6 +150,7 @@ class ErcpTrainer(nnUNetTrainer):
             label_manager=self.label_manager,
             seed=self.seed,
             position=self.current_epoch * self.num_iterations_per_epoch + len(self.state.losses),
+            synthetic=self.synthetic,
         )
 
     def on_train_start(self) -> None:
@@ -158,7 +161,7 @@ class ErcpTrainer(nnUNetTrainer):
             discard_states(self.run_folder)
         self._resume()
         super().on_train_start()
-        self.state.start_clock()
+        self.state.start_clock(self.spent_before_s)
         self.memory.start()
 
     def run_training(self) -> None:
@@ -250,13 +253,12 @@ class ErcpTrainer(nnUNetTrainer):
         self._resume()
 
     def _save(self) -> None:
-        scaler = self.grad_scaler.state_dict() if self.grad_scaler is not None else None
         content = self.state.to_json() | {
             "epoch": self.current_epoch,
             "num_epochs": self.num_epochs,
             "seed": self.seed,
             "plan_sha256": self.plan.sha256,
-            "grad_scaler": scaler,
+            "grad_scaler": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
             "transfer": self.start.record and self.start.record.model_dump(mode="json"),
             "encoder_sha256": self.start.encoder_sha256,
         }
@@ -284,12 +286,11 @@ class ErcpTrainer(nnUNetTrainer):
     def perform_actual_validation(self, save_probabilities: bool = False) -> dict[str, Any]:
         """Predict the fold's validation frames at native size, in process; see :func:`ercpseg.nnunet.validation.validate`."""
         self.network.eval()
-        _, frames = self.do_split()
         summary = validate(
             self.network,
             plan=self.plan,
             dataset=ErcpDataset(self.preprocessed_dataset_folder),
-            frames=frames,
+            frames=self.do_split()[1],
             references=Path(str(nnUNet_raw)) / self.plans_manager.dataset_name / "labelsTr",
             output=self.run_folder / "validation",
             device=self.device,

@@ -131,7 +131,7 @@ def train_trial(
     space: Workspace, trial: Trial, planned: Planned, fold: str, about: str, progress: Progress
 ) -> tuple[RunRecord, bool]:
     """The record of the trial's training, and whether it was trained just now."""
-    from ercpseg.pipeline.learn import with_pretraining
+    from ercpseg.pipeline.learn import made_ready
     from ercpseg.training.model import export_model
     from ercpseg.training.run import TrainOptions, finished_record, train_fold
 
@@ -139,7 +139,7 @@ def train_trial(
     if record is not None:
         return record, False
     progress.say(about)
-    options = with_pretraining(space, trial.plan, TrainOptions(), progress)
+    options = made_ready(space, trial.plan, TrainOptions(), progress)
     record = train_fold(trial.space, planned.dataset, trial.plan, fold, options, progress=progress)
     export_model(trial.space, planned.dataset, trial.plan, planned.fingerprint)
     return record, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def train(
     Interrupted
         when it was asked to stop; the state is saved.
     """
+    from ercpseg.nnunet.checkpoints import read_progress
     from ercpseg.training.model import current_tuning, export_model
 
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
@@ -82,7 +84,12 @@ def train(
         fresh = record is None
         if record is None:
             resolve_device(options.device or planned.plan.values.schedule.device)  # says so when it is not there
-            options = with_pretraining(space, planned.plan, options, progress)
+            made_for = planned.plan.values.transfer.made_for
+            if made_for and options.init_from is None and (options.restart or read_progress(folder) is None):
+                progress.say(
+                    f"the plan is made for the shipped weights {made_for}: --init-from {made_for} begins with them"
+                )
+            options = made_ready(space, planned.plan, options, progress)
             draw = _Curve(folder / "curve.png")
             try:
                 record = train_fold(
@@ -102,19 +109,26 @@ def train(
     return Trained(record, folder, model, documents.load_json(summary) if summary.exists() else {}, fresh)
 
 
-def with_pretraining(space: Workspace, made: Plan, options: TrainOptions, progress: Progress) -> TrainOptions:
-    """The options with the model that the plan wants to begin from, trained first, and the time that is left.
-
-    As they are where the plan wants none, or a person named a model.
+def made_ready(space: Workspace, made: Plan, options: TrainOptions, progress: Progress) -> TrainOptions:
+    """The options with all that the plan wants made before the training: a model of synthetic frames to begin from, unless
+    a person named one, and synthetic frames to mix in. What of the time budget is gone then is in ``before_s``.
     """
-    from ercpseg.pipeline.pretrain import pretrained, pretraining_s, wants_pretraining
+    from ercpseg.pipeline.pretrain import pretrained, wants_pretraining
+    from ercpseg.pipeline.synthetic import mixed
 
-    if options.init_from is not None or options.encoder_weights is not None or not wants_pretraining(made):
-        return options
-    source = pretrained(space, made, progress=progress)
-    spent, budget = pretraining_s(made), options.time_budget_s or made.values.schedule.time_budget_s
-    left = None if spent is None or budget is None or options.epochs is not None else budget - spent
-    return replace(options, init_from=source, time_budget_s=left)
+    before_s = options.before_s
+    budget = None if options.epochs is not None else options.time_budget_s or made.values.schedule.time_budget_s
+    if options.init_from is None and options.encoder_weights is None and wants_pretraining(made):
+        began = time.monotonic()
+        share_s = None if budget is None else made.values.transfer.pretrain_share * budget
+        options = replace(options, init_from=pretrained(space, made, share_s, progress=progress))
+        # Its share is gone even where another fold has trained the model, so that folds are alike.
+        before_s += 0.0 if share_s is None else max(share_s, time.monotonic() - began)
+    found = mixed(space, made, progress=progress)
+    if found is not None:
+        progress.say(found.record.text)
+        options, before_s = replace(options, mixed=found), before_s + found.record.seconds
+    return replace(options, before_s=before_s)
 
 
 def _check_same_start(record: RunRecord, source: StoredModel) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,13 @@ SAME = ("preparation", "network", "sampling", "augmentation", "optimiser", "loss
 """Sections of which the pre-training has what the plan has."""
 OWN = ("preparation.dataset_mean_sd",)
 """Of every dataset its own: grey values of other frames. Patches follow from the frames too."""
+NOTHING_MORE = {
+    "transfer.made_for": None,
+    "transfer.pretrain_share": 0.0,
+    "sampling.synthetic_frac": 0.0,
+    "sampling.synthetic_frames": 0,
+}
+"""A training on synthetic frames begins from random weights and has none beside them."""
 OF_STRUCTURES = ("loss", "sampling", "preparation.dilate_px", "preparation.thin")
 """What names structures; it is by rule where the synthetic frames show others."""
 
@@ -39,13 +47,15 @@ def wants_pretraining(made: Plan) -> bool:
     return made.values.transfer.pretrain_share > 0 and made.values.transfer.synthetic_frames > 0
 
 
-def pretrained(space: Workspace, made: Plan, *, progress: Progress) -> StoredModel:
+def pretrained(space: Workspace, made: Plan, share_s: float | None, *, progress: Progress) -> StoredModel:
     """The model of synthetic frames that a training by ``made`` begins from; trained now unless it is there.
 
-    The same call goes on after an interruption.
+    ``share_s``: the time that it may take, making and preparing the frames included; None: as planned. The same call goes
+    on after an interruption.
     """
     from ercpseg.pipeline.learn import train
     from ercpseg.synthesis.dataset import synthesise
+    from ercpseg.training.run import TrainOptions
 
     values = made.values
     frames, seed = values.transfer.synthetic_frames, values.schedule.seed
@@ -57,13 +67,15 @@ def pretrained(space: Workspace, made: Plan, *, progress: Progress) -> StoredMod
     model = own.model_folder(NAME)
     if not (model / "model.json").exists():
         progress.say(f"training on {frames} synthetic frames first (transfer.synthetic_frames)")
+        began = time.monotonic()
         patients = max(1, frames // FRAMES_PER_PATIENT)
         made_of = synthesise(own.root / NAME, frames=frames, patients=patients, size=side, seed=seed, progress=progress)
         options = PlanOptions(
             time_budget_s=pretraining_s(made), device=values.schedule.device, overrides=tuple(pins.items())
         )
         plan(made_of.folder, name=NAME, workspace=own, options=options, progress=progress)
-        train(NAME, ALL, workspace=own, progress=progress)
+        spent = TrainOptions(time_budget_s=share_s, before_s=time.monotonic() - began)
+        train(NAME, ALL, workspace=own, options=spent, progress=progress)
     return load_model(model)
 
 
@@ -84,7 +96,7 @@ def _pins(made: Plan) -> dict[str, Any]:
     else:  # which output is the instrument depends on the outputs
         options = {k: v for k, v in made.values.network.options.items() if k != "instrument_head"}
         pins["network.options"] = options
-    return {**pins, **_schedule(made), "transfer.pretrain_share": 0.0}
+    return {**pins, **_schedule(made), **NOTHING_MORE}
 
 
 def _schedule(made: Plan) -> Mapping[str, Any]:

@@ -11,6 +11,8 @@ from ercpseg.errors import ResourceError, UsageError
 
 CPU_DEFAULT_S = 1800.0
 """Time budget of one fold on a CPU when none is given: half an hour is what people wait for."""
+FEW_SHOT_S = 300.0
+"""The same where it is few-shot: weights that know the scene have nothing more to learn from a handful of frames."""
 RESERVE_FRAC = 0.1
 """Share of the time kept for validation, saving and the start."""
 
@@ -25,6 +27,8 @@ class Budget:
     threads: int = 1
     latency_ms: float | None = None
     """How long one frame may take in prediction; None = as long as it takes."""
+    few_shot: bool = False
+    """Whether the plan turned out to be few-shot (R12), which takes minutes."""
 
     def __post_init__(self) -> None:
         limits = (self.time_budget_s, self.latency_ms)
@@ -38,7 +42,9 @@ class Budget:
 
     @property
     def seconds(self) -> float | None:
-        """Time budget in seconds; a CPU always has one."""
+        """Time budget in seconds; a CPU always has one, and so has what is few-shot."""
+        if self.time_budget_s is None and self.few_shot:
+            return FEW_SHOT_S
         return CPU_DEFAULT_S if self.time_budget_s is None and self.device == "cpu" else self.time_budget_s
 
     @property

@@ -83,6 +83,10 @@ def to_markdown(plan: Plan) -> str:
         f"Recipe `{plan.recipe}`. Written by the program; to change a value, pin it in a recipe or with `--set`.",
         "",
     ]
+    few_shot = few_shot_text(plan)
+    if few_shot is not None:
+        said = f"{few_shot[0].upper()}{few_shot[1:]}. Next: `{few_shot_command(plan)}`"
+        lines += [_cell(said), ""]
     if plan.warnings:
         lines += ["## Warnings", "", *(f"- {_cell(warning)}" for warning in plan.warnings), ""]
     lines += ["## Decisions", "", _row(COLUMNS), _row(["---"] * len(COLUMNS))]
@@ -90,6 +94,38 @@ def to_markdown(plan: Plan) -> str:
         lines.append(_row([f"`{row['decision']}`", *(row[column] for column in COLUMNS[1:])]))
     lines += ["", GRADES, ""]
     return "\n".join(lines)
+
+
+def few_shot_text(plan: Plan) -> str | None:
+    """One sentence on a plan that is few-shot (R12); None for others."""
+    decided = next((d for d in plan.decisions if d.key == "transfer.made_for"), None)
+    if decided is None or decided.value is None:
+        return None
+    told, sampling = decided.inputs, plan.values.sampling
+    who = f"{told['frames']} frames of {told['patients']} patients, " if decided.by == "rule" else ""
+    mixed = (
+        f"{sampling.synthetic_frames} synthetic frames ({sampling.synthetic_domain}) are "
+        f"{100 * sampling.synthetic_frac:.3g} % of every batch"
+        if sampling.synthetic_frac
+        else "no synthetic frames are mixed in"
+    )
+    return f"few-shot: {who}planned to begin from the shipped weights {decided.value}; {mixed}"
+
+
+def few_shot_command(plan: Plan) -> str:
+    """The command that trains a few-shot plan on all its frames."""
+    seconds = plan.values.schedule.time_budget_s
+    time = "" if seconds is None else f" --time-budget {_duration(seconds)}"
+    return f"ercpseg train {plan.dataset} all --init-from {plan.values.transfer.made_for}{time}"
+
+
+def _duration(seconds: float) -> str:
+    """A time as the command line takes it.
+
+    >>> _duration(300.0), _duration(90.0), _duration(0.5)
+    ('5m', '90s', '0.5s')
+    """
+    return f"{seconds / 60:.0f}m" if seconds % 60 == 0 else f"{seconds:.6g}s"
 
 
 def rules_markdown() -> str:

@@ -72,10 +72,9 @@ def make_plan(
     learnt = fingerprint.of_structures(pins.get("heads.structures", names))
     for key in pins.keys() & set(KEYS) - {"heads.structures"}:
         check(key, pins[key], [key])
-    budget = _asked(budget, pins)
     decided, decisions = dict[str, Any](), list[Decision]()
     warnings = list(fingerprint.warnings)
-    context = Context(learnt, budget, Meter(measure, forward), pins, decided, names)
+    context = Context(learnt, _asked(budget, pins), Meter(measure, forward), pins, decided, names)
     for rule in RULES:
         advice = rule.decide(context)
         warnings += advice.warnings
@@ -92,12 +91,13 @@ def make_plan(
                 by_user = any(pin in user for pin in used)
                 check_options(decided["network.name"], value, by_user=by_user, where=source(used))
             decided[key] = value
+            context = _few_shot(context, key)
             decisions.append(_decision(key, value, choice, rule.text, used, recipe, user))
 
     plan = _document(fingerprint, recipe, decisions, warnings)
     _check(plan, user)
     pinned = {decision.key for decision in decisions if decision.by != "rule"}
-    against = contradictions(Case(plan.values, learnt, budget), pinned)
+    against = contradictions(Case(plan.values, learnt, context.budget), pinned)
     return _document(fingerprint, recipe, decisions, [*warnings, *against]) if against else plan
 
 
@@ -105,6 +105,12 @@ def _asked(budget: Budget, pins: Mapping[str, Any]) -> Budget:
     """The budget with what was pinned of it, so that rules plan for what stands in the plan."""
     limits = {"time_budget_s": "schedule.time_budget_s", "latency_ms": "inference.latency_budget_ms"}
     return replace(budget, **{name: pins[key] for name, key in limits.items() if pins.get(key) is not None})
+
+
+def _few_shot(context: Context, key: str) -> Context:
+    """The context with the time that is usual for few-shot, once that is decided to be so."""
+    few = key == "transfer.made_for" and context.few_shot is not None
+    return replace(context, budget=replace(context.budget, few_shot=True)) if few else context
 
 
 def _document(fingerprint: Fingerprint, recipe: Recipe, decisions: list[Decision], warnings: Sequence[str]) -> Plan:

@@ -43,6 +43,12 @@ class Context:
         return self.pins.get(key, otherwise)
 
     @property
+    def few_shot(self) -> str | None:
+        """The shipped weights that the plan is made for; None where it is not few-shot (R12)."""
+        made_for: str | None = self.decided["transfer.made_for"]
+        return made_for
+
+    @property
     def scale(self) -> float:
         """Working / reference length."""
         return float(self["preparation.working_long_side_px"]) / self.fingerprint.reference_long_side_px

@@ -19,6 +19,7 @@ from ercpseg.planner import (
 from ercpseg.planner.rule import Rule
 
 RULES: tuple[Rule, ...] = (
+    Rule(("transfer.made_for",), rules_transfer.made_for),
     Rule(("preparation.invert", "augmentation.invert_prob"), rules_frame.polarity),
     Rule(("preparation.clip_percentiles", "preparation.dataset_mean_sd"), rules_frame.normalisation),
     Rule(("preparation.field_mask",), rules_frame.field_mask),
@@ -107,6 +108,7 @@ RULES: tuple[Rule, ...] = (
         ("transfer.scheme", "transfer.layers", "transfer.rate", "transfer.first_rate", "transfer.pretrain_share"),
         rules_transfer.transfer,
     ),
+    Rule(("sampling.synthetic_frac", "sampling.synthetic_frames", "sampling.synthetic_domain"), rules_transfer.mixing),
     Rule(("postprocess.threshold",), rules_postprocess.threshold),
     Rule(("postprocess.steps",), rules_postprocess.steps),
     Rule(("tuning.kernels_px",), rules_evidence.kernels),

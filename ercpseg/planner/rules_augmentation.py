@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.rules_network import narrowest
 
@@ -10,6 +12,10 @@ SIDED = frozenset({"endoscope", "cbd", "left", "right"})
 MAX_TURN_DEG = 30.0
 BOTH_SIDES_FRAC = 0.1
 ELASTIC_PROB = 0.1
+Greys = tuple[tuple[float, float], tuple[float, float], tuple[float, float], float]
+FEW_TURN_DEG = 20.0
+FEW_GREYS: Greys = ((0.65, 1.35), (0.65, 1.35), (0.6, 1.7), 0.3)
+"""Few-shot: brightness, contrast, gamma and how often. Judgement."""
 
 
 def affine(context: Context) -> Advice:
@@ -20,6 +26,7 @@ def affine(context: Context) -> Advice:
     Because: patients lie alike, so ±180° as for cells teaches what never occurs: ±(10° + twice the spread of the endoscope's
     axis), 30° at most; 15° where there is no endoscope to measure. Mirroring is left out where a structure has a side,
     unless the endoscope enters from the left and from the right in a tenth of the frames each. Up-down never occurs.
+    A handful of frames (few-shot, R12) does not tell the spread: at least ±20°.
     Source: Ambrosini 2017 (±9°, ±12 %, ±16 %); ToothFairy2 winner (no mirroring); ranges are judgement [E2/J]
     """
     f = context.fingerprint
@@ -30,6 +37,9 @@ def affine(context: Context) -> Advice:
         if sd is None
         else f"±(10° + 2 × {sd:.1f}°), the spread of the endoscope's axis, at most {MAX_TURN_DEG:.0f}°."
     )
+    if context.few_shot and turn < FEW_TURN_DEG:
+        turn = FEW_TURN_DEG
+        turn_because = f"Few-shot: ±{turn:.0f}° at least; {f.frames} frames do not tell how much the axis varies (R12)."
     words = {name: SIDED & set(name.split("_")) for name in f.structures}
     sided = [name for name, found in words.items() if found]
     left, right = f.entry_sides.get("left", 0.0), f.entry_sides.get("right", 0.0)
@@ -102,7 +112,8 @@ def intensity(context: Context) -> Advice:
     From: the noise of the frames; the width of the narrowest structure at working size.
     Because: up to twice the noise there is makes a low-dose frame; a blur beyond a fifth of a wire's width removes it, and so
     does a lower resolution that leaves less than 2 px of it (at least half in any case); exposure control changes
-    brightness and contrast by about a quarter.
+    brightness and contrast by about a quarter. A handful of frames (few-shot, R12) does not show what a room's exposures
+    do, so there grey values vary a third more, and more often.
     Source: nnU-Net 2.8.1; Poisson–Gauss noise of detectors; geometry [E2/E3]
     """
     noise = context.fingerprint.intensity.noise_sd.p50
@@ -112,6 +123,16 @@ def intensity(context: Context) -> Advice:
     blur_because = f"A fifth of {narrow}'s {width:.1f} px, at most 1 px." if width is not None else "Nothing is thin."
     coarse = 0.5 if width is None else round(min(1.0, max(0.5, 2 / width)), 3)
     common = "nnU-Net's habit, within what exposure control does."
+    usual: Greys = ((0.75, 1.25), (0.75, 1.25), (0.7, 1.5), 0.2)
+    often = "nnU-Net applies each transform to a tenth to a fifth."
+    brightness, contrast, gamma, prob = usual
+    narrower: dict[str, tuple[tuple[Any, str], ...]] = {}
+    if context.few_shot:
+        brightness, contrast, gamma, prob = FEW_GREYS
+        common = f"Few-shot: a third wider; {context.fingerprint.frames} frames do not show what exposures vary (R12)."
+        often = "Few-shot: more often than usual, for there is less to see without (R12)."
+        keys = ("brightness", "contrast", "gamma", "apply_prob")
+        narrower = {key: ((value, "Usual, where frames are many."),) for key, value in zip(keys, usual, strict=True)}
     return Advice(
         {
             "augmentation.noise_sd": Choice(
@@ -126,9 +147,9 @@ def intensity(context: Context) -> Advice:
                 {"narrowest": narrow, "width_px": width and round(width, 2)},
                 [(0.5, f"Half the resolution would leave less than 2 px of {narrow}.")],
             ),
-            "augmentation.brightness": Choice((0.75, 1.25), common, {}),
-            "augmentation.contrast": Choice((0.75, 1.25), common, {}),
-            "augmentation.gamma": Choice((0.7, 1.5), common, {}),
-            "augmentation.apply_prob": Choice(0.2, "nnU-Net applies each transform to a tenth to a fifth.", {}),
+            "augmentation.brightness": Choice(brightness, common, {}, narrower.get("brightness", ())),
+            "augmentation.contrast": Choice(contrast, common, {}, narrower.get("contrast", ())),
+            "augmentation.gamma": Choice(gamma, common, {}, narrower.get("gamma", ())),
+            "augmentation.apply_prob": Choice(prob, often, {}, narrower.get("apply_prob", ())),
         }
     )

@@ -116,20 +116,24 @@ def normalisation(context: Context) -> Advice:
     Because: half a per cent at either end holds text, markers and dead pixels, which would stretch the scale. Exposure
     control changes mean and contrast from frame to frame, so that each frame is normalised by itself; where one device
     keeps both within a coefficient of variation of 0.1, one mean and standard deviation for all leave faint contrast as
-    faint as it is. Frames of another exposure then look like it, which the shift alarm (R34) tells.
+    faint as it is. Frames of another exposure then look like it, which the shift alarm (R34) tells. Few-shot (R12) keeps to
+    what the weights saw: each frame by itself.
     Source: nnU-Net 2.8.1; Martin 2022 (as nnU-Net); Gherardini 2020 (dataset z-score); Pishro 2026 (0.3 % saturated) [E1/J]
     """
     f = context.fingerprint
     i, devices = f.intensity, len(f.devices)
     varies = max(i.mean_cv, i.sd_cv) >= STEADY_CV
-    steady = not varies and devices == 1 and len(f.bits) == 1
+    steady = not varies and devices == 1 and len(f.bits) == 1 and context.few_shot is None
     spread = f"coefficient of variation {i.mean_cv:.2f} of the means, {i.sd_cv:.2f} of the standard deviations"
     inputs = {"mean_cv": i.mean_cv, "sd_cv": i.sd_cv, "devices": devices, "bits": dict(f.bits)}
     common = None
     if f.bits and i.sd.p50 > 0:
         scale = 2.0 ** max(int(bits) for bits in f.bits) - 1
         common = round(i.mean.p50 * scale, 3), round(i.sd.p50 * scale, 3)
-    own = f"Exposure varies ({spread})" if varies else f"{devices or 'Unknown'} devices or mixed depths ({spread})"
+    own = f"As the weights of {context.few_shot} saw their frames (R12)" if context.few_shot else ""
+    own = own or (
+        f"Exposure varies ({spread})" if varies else f"{devices or 'Unknown'} devices or mixed depths ({spread})"
+    )
     zscore = (
         Choice(common, f"One device whose exposure hardly varies ({spread}).", inputs, [(None, "Each frame its own.")])
         if steady
@@ -168,7 +172,8 @@ def field_mask(context: Context) -> Advice:
     Decides: whether statistics are taken inside the exposed field only and everything outside becomes 0.
     From: the exposed share f of the frames (10th percentile); the share of annotated pixels outside the field found.
     Because: black borders shift mean and contrast, and networks failed on them; the area tells a round field (which
-    leaves 21.5 % dead), nnU-Net's bounding box does not. A field that cuts off annotations was found wrongly.
+    leaves 21.5 % dead), nnU-Net's bounding box does not. A field that cuts off annotations was found wrongly. Few-shot (R12)
+    masks as the weights' frames were.
     Source: Gherardini 2020 (T6 failures by black borders); 1 − π/4 = 21.5 % [E1/E3]
     """
     f, outside = context.fingerprint.field_frac.p10, context.fingerprint.annotated_outside_field_frac
@@ -179,12 +184,14 @@ def field_mask(context: Context) -> Advice:
         )
         other = (True, "A mask would set these annotated pixels to 0.")
         return Advice({"preparation.field_mask": Choice(False, because, inputs, (other,))})
-    masked = f < 0.95
+    masked = f < 0.95 or context.few_shot is not None
     because = (
         f"In a tenth of the frames at most {percent(f)} of the pixels are exposed (limit 95 %)."
         if masked
         else f"In nine tenths of the frames at least {percent(f)} of the pixels are exposed (limit 95 %)."
     )
+    if context.few_shot and f >= 0.95:
+        because = f"As the frames of the weights of {context.few_shot} were (R12)."
     why = "Dead pixels would shift mean and contrast." if masked else "There is next to nothing to mask out."
     return Advice({"preparation.field_mask": Choice(masked, because, inputs, ((not masked, why),))})
 
@@ -198,7 +205,7 @@ def network_name(context: Context) -> Advice:
     a frame may take no more than 66 ms. A GPU can afford nnU-Net's plain U-Net, which newer architectures hardly beat once
     everything else is configured; from 10 GB and 200 frames on its residual encoder, the best of those that were
     compared on equal terms. Where the network so chosen is measured to take longer than a frame may, and our real-time
-    network is faster, that one is taken.
+    network is faster, that one is taken. Few-shot (R12) takes the network of the shipped weights on every device.
     Source: Gherardini 2020 (71 against 451 ms); FRA-Net 2020 (66.5 ms); nnU-Net Revisited 2024 [E1/E2]
     """
     budget, frames = context.budget, context.fingerprint.frames
@@ -210,7 +217,10 @@ def network_name(context: Context) -> Advice:
         "unet": "Two convolutions per level at full resolution leave a CPU too few steps.",
         "resenc": f"It wants a GPU of {RESIDUAL_MEMORY_GB:.0f} GB and {RESIDUAL_FRAMES} frames.",
     }
-    if device == "cpu":
+    if context.few_shot:
+        name, because = context.few_shot, f"Few-shot: its weights are shipped, and {frames} frames are few (R12)."
+        others |= dict.fromkeys(("unet", "resenc"), f"No weights are shipped, and {frames} frames are few for it.")
+    elif device == "cpu":
         name = "light"
         because = "Training runs on a CPU, where the light network makes several times as many steps in the same time."
     elif hurried:
@@ -228,7 +238,9 @@ def network_name(context: Context) -> Advice:
     if latency is not None and taken is not None and faster is not None:
         inputs["forward_ms"] = {name: round(taken, 1), "realtime": round(faster, 1)}
         slow = f"A forward pass takes {taken:.0f} ms here, {faster:.0f} ms through realtime; a frame may take {latency:.0f} ms."
-        if faster < taken > FORWARD_SHARE * latency:
+        if context.few_shot:
+            pass  # R12 chose between the shipped weights by time already
+        elif faster < taken > FORWARD_SHARE * latency:
             others |= {name: slow}
             name, because = "realtime", slow
         else:

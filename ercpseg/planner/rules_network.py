@@ -8,6 +8,7 @@ from ercpseg.documents.plan import NetworkValues, Size
 from ercpseg.networks import divisor
 from ercpseg.networks.options import spec
 from ercpseg.planner.rule import Advice, Choice, Context, percent
+from ercpseg.planner.shipped import SHIPPED
 from ercpseg.planner.sizes import (
     CROP_BATCH,
     batch_for_memory,
@@ -90,13 +91,16 @@ def features(context: Context) -> Advice:
     From: the network's name and the shorter side of a working frame.
     Because: halving goes on while the smallest map keeps an edge of 4 px, so that the deepest level sees the whole
     frame; channels double from 32 to 512 (nnU-Net's U-Nets) or are those that the network was published with, as many
-    levels of them as the frame has room for.
+    levels of them as the frame has room for. Few-shot (R12) takes the channels of the weights, or they would not fit.
     Source: nnU-Net 2.8.1 planner; Gherardini 2020 (reconstructed); the table of networks [E1/E2]
     """
     name, working = context["network.name"], _working(context)
     edge = min(_frame_or_tile(context, working))
     value = features_for(name, edge)
     because = f"{name}: {len(value)} levels for an edge of {edge} px."
+    if context.few_shot == name:
+        value = SHIPPED[name].features
+        because = f"The {len(value)} levels of {name} as shipped (R12)."
     shallow, floor = value[:-1], edge // 2 ** (len(value) - 1)
     others = ((shallow, f"One level fewer: the deepest map would see less of the frame than it could at {floor} px."),)
     return Advice({"network.features": Choice(value, because, {"network": name, "edge_px": edge}, others)})

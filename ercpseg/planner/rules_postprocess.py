@@ -19,13 +19,17 @@ def threshold(context: Context) -> Advice:
     """R24: thresholds.
 
     Decides: the probability from which a pixel belongs to a structure.
-    From: nothing yet; tuning replaces it from out-of-fold probabilities.
+    From: nothing yet; tuning replaces it from out-of-fold probabilities, for which a handful of frames (few-shot, R12) is too
+    few.
     Because: 0.5 is what Dice and focal terms are trained to; a lower one does not recover what has no response at all.
     Source: CATMIL 2026; Gherardini 2020 used 0.01, which is not to be copied untested [E2]
     """
     value = dict.fromkeys(context["heads.structures"], UNTUNED_THRESHOLD)
     low = (dict.fromkeys(value, 0.01), "Gherardini 2020: it draws every doubt, and nothing here has tested it.")
-    return Advice({"postprocess.threshold": Choice(value, "Untuned: 0.5 for every structure.", {}, (low,))})
+    because = "Untuned: 0.5 for every structure."
+    if context.few_shot:
+        because = f"0.5 for every structure; {context.fingerprint.frames} frames are too few to tune it on (R12)."
+    return Advice({"postprocess.threshold": Choice(value, because, {}, (low,))})
 
 
 def steps(context: Context) -> Advice:

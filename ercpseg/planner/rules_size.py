@@ -8,6 +8,7 @@ from ercpseg.documents.plan import NetworkValues
 from ercpseg.networks import divisor
 from ercpseg.planner.families import Traits, traits_of
 from ercpseg.planner.rule import Advice, Choice, Context
+from ercpseg.planner.shipped import SHIPPED
 from ercpseg.planner.sizes import CROP_BATCH, features_for, largest_working_size, parse_shapes, round_up, training_patch
 from ercpseg.structures import StructureSet
 
@@ -17,6 +18,8 @@ LEAST_SIDE_PX = 256
 """Smallest long side that a lack of time may lead to (Gherardini 2020 worked at 256)."""
 PADDED_TO_PX = 64
 """What the light network pads to: sizes between its multiples cost as much as the next one."""
+MOST_ENLARGED = 1.5
+"""Frames are never enlarged more than so: it adds no detail."""
 FORWARD_SHARE = 0.7
 """Share of a frame's time for the network; the rest is for decoding, preparing and finishing. Judgement."""
 LEAST_ITERATIONS = 400
@@ -32,7 +35,8 @@ def working_size(context: Context) -> Advice:
     Because: a thin structure needs 3 px to be seen and 2 px at least (sampling theorem); s = min(1, max(3/w₁₀,
     512/side)), and s = min(2/w₁₀, 1.5) where w₁₀ < 2 px already. Without thin structures 512 px suffice. Where the time
     allows fewer than 400 steps of four windows half as long as the frame, or a frame would take longer than it may, the
-    size shrinks towards 2 px and 256 px.
+    size shrinks towards 2 px and 256 px. Few-shot (R12) takes the size that the weights were made at, unless that leaves
+    less than 2 px.
     Source: Light U-Net at 256² misses wires that FRA-Net at 512² finds; Nyquist; the time rule is judgement [E1/E3/J]
     """
     side = context.fingerprint.reference_long_side_px
@@ -43,8 +47,14 @@ def working_size(context: Context) -> Advice:
     if thinnest is not None:
         because = f"{thinnest} is {width:.1f} px wide (10th percentile) at {side} px: " + because
     wanted = min(4096, max(16, round(scale * side)))
-    chosen, note, others = _affordable(context, wanted, width)
-    if side not in (wanted, chosen):
+    if context.few_shot and (width is None or width * SHIPPED[context.few_shot].long_side_px >= 2 * side):
+        chosen, others = SHIPPED[context.few_shot].long_side_px, list[tuple[int, str]]()
+        because, note = f"Few-shot: frames of the size that {context.few_shot} was trained at (R12).", ""
+        if wanted != chosen:
+            others.append((wanted, "By width and time alone; the weights know other sizes less well."))
+    else:
+        chosen, note, others = _affordable(context, wanted, width)
+    if side not in (wanted, chosen) and not context.few_shot:
         larger = "Native size: more pixels, yet nothing that is too thin to be seen without them."
         others.append((side, larger if side > wanted else f"Native size: {thinnest} would be below 2 px."))
     inputs = {"long_side_px": side, "thinnest": thinnest, "width10_px": width and round(width, 2)}
@@ -62,7 +72,7 @@ def ideal_scale(side_px: int, thin_width_px: float | None) -> tuple[float, str]:
         scale = min(1.0, base)
         return scale, f"nothing thin, so {COMMON_SIDE_PX} px or the native {side_px} px suffice, whichever is less."
     if thin_width_px < 2:
-        scale = min(2 / thin_width_px, 1.5)
+        scale = min(2 / thin_width_px, MOST_ENLARGED)
         return scale, f"enlarged {scale:.2f} times towards 2 px."
     scale = min(1.0, max(3 / thin_width_px, base))
     return scale, f"scale {scale:.2f} leaves it {thin_width_px * scale:.1f} px (3 wanted, 2 needed)."

@@ -14,6 +14,7 @@ GPU_EPOCH, CPU_EPOCH = 250, 50
 """Iterations per epoch: nnU-Net's, and few enough on a CPU that a checkpoint is written every minute or so."""
 MAX_ITERATIONS = 250_000
 CPU_EPOCHS_UNMEASURED = 40
+FEW_WARMUP = 0.1
 
 
 def schedule(context: Context) -> Advice:
@@ -23,7 +24,8 @@ def schedule(context: Context) -> Advice:
     From: the time there is, the measured seconds per iteration, the device, the number of frames.
     Because: the schedule must end inside the time, or the learning rate never comes down; a tenth is kept for validation
     and saving. On a GPU 1000 epochs of 250 iterations, 250 epochs below 300 frames. On a CPU half an hour if nothing
-    else is said, in epochs of about 50 iterations, so that a kill costs a minute.
+    else is said, in epochs of about 50 iterations, so that a kill costs a minute. Few-shot (R12) is done in five minutes on
+    any device.
     Source: nnU-Net 2.8.1 (1000 × 250); the CPU part is judgement [E2/J]
     """
     budget, cpu = context.budget, context.budget.device == "cpu"
@@ -56,7 +58,8 @@ def schedule(context: Context) -> Advice:
     shorter = [(full, "The default length; the time that there is does not allow it.")] if full > epochs else []
     longer = [(full, "The default length; the time that there is allows more.")] if full < epochs else []
     memory = None if cost is None else cost.memory_gb
-    default = " (default for a CPU)" if cpu and budget.time_budget_s is None else ""
+    default = "" if budget.time_budget_s is not None else " (default for few-shot)" if budget.few_shot else ""
+    default = " (default for a CPU)" if cpu and budget.time_budget_s is None and not default else default
     return Advice(
         {
             "schedule.epochs": Choice(epochs, because, inputs, shorter + longer),
@@ -127,13 +130,14 @@ def optimiser(context: Context) -> Advice:
     Decides: the optimiser, its learning rate and how that falls.
     From: the total number of iterations; the network.
     Because: SGD with a polynomial decay wins over a quarter of a million iterations; in a short schedule AdamW gets much
-    further, with a short warm-up against a bad start and a cosine to end at zero.
+    further, with a short warm-up against a bad start and a cosine to end at zero. Few-shot (R12) warms up twice as long: the
+    weights that it begins from are better than the optimiser's first moments.
     Source: nnU-Net 2.8.1 (SGD 10⁻², Nesterov 0.99, poly 0.9, decay 3·10⁻⁵); short schedules are judgement [E2/J]
     """
     total = context["schedule.epochs"] * context["schedule.iterations_per_epoch"]
     inputs = {"iterations": total, "network": context["network.name"]}
     others: dict[str, list[tuple[Any, str]]] = {}
-    long = total >= LONG_SCHEDULE
+    long = total >= LONG_SCHEDULE and not context.few_shot
     if context.pinned("optimiser.name", "sgd" if long else "adamw") == "sgd":
         others["name"] = [("adamw", f"It leads in short schedules, below {LONG_SCHEDULE} iterations.")]
         others["schedule"] = [("cosine", "It goes with AdamW in short schedules.")]
@@ -148,6 +152,7 @@ def optimiser(context: Context) -> Advice:
         }
     else:
         because = f"{total} iterations are a {'long' if long else 'short'} schedule (short below {LONG_SCHEDULE})."
+        because = f"Few-shot: {total} iterations that only adapt weights (R12)." if context.few_shot else because
         others["name"] = [("sgd", f"It overtakes only in long schedules, from {LONG_SCHEDULE} iterations on.")]
         others["schedule"] = [("poly", "It goes with SGD in long schedules.")]
         rate = 0.001 if context["network.name"] == "unet" else 0.002
@@ -157,7 +162,7 @@ def optimiser(context: Context) -> Advice:
             "momentum": 0.9,
             "weight_decay": 0.01,
             "schedule": "cosine",
-            "warmup_frac": 0.05,
+            "warmup_frac": FEW_WARMUP if context.few_shot else 0.05,
         }
     return Advice(
         {f"optimiser.{key}": Choice(value, because, inputs, others.get(key, ())) for key, value in values.items()}

@@ -93,6 +93,14 @@ def _fold(workspace: Workspace, plan: Plan, fold: str) -> tuple[FoldWeights, byt
     return entry, data
 
 
+def _mixed(plan: Plan) -> str:
+    sampling = plan.values.sampling
+    if not (sampling.synthetic_frac and sampling.synthetic_frames):
+        return ""
+    share = f"{100 * sampling.synthetic_frac:.3g} % of every batch"
+    return f"; {sampling.synthetic_frames} synthetic frames ({sampling.synthetic_domain}), {share}"
+
+
 def _card(dataset: Dataset, plan: Plan, fingerprint: Fingerprint, folds: tuple[FoldWeights, ...]) -> ModelCard:
     return ModelCard.new(
         name=dataset.name,
@@ -102,7 +110,7 @@ def _card(dataset: Dataset, plan: Plan, fingerprint: Fingerprint, folds: tuple[F
         frames=fingerprint.frames,
         patients=fingerprint.patients,
         folds=folds,
-        training_data=f"dataset {dataset.name}, {fingerprint.frames} frames, grouped by {fingerprint.grouped_by}",
+        training_data=f"dataset {dataset.name}, {fingerprint.frames} frames, grouped by {fingerprint.grouped_by}{_mixed(plan)}",
         limits=tuple(fingerprint.warnings),
         reference_long_side_px=fingerprint.reference_long_side_px,
         ranges=fingerprint.of_structures(plan.values.heads.structures).ranges,

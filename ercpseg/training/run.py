@@ -20,7 +20,7 @@ import torch
 
 from ercpseg.documents.dataset import Dataset
 from ercpseg.documents.plan import Plan
-from ercpseg.documents.run import RunRecord
+from ercpseg.documents.run import RunRecord, SyntheticRecord
 from ercpseg.errors import Interrupted, UsageError
 from ercpseg.nnunet import CONFIGURATION, PLANS_NAME
 from ercpseg.progress import SILENT, Progress
@@ -35,9 +35,20 @@ VERSIONS = ("torch", "nnunetv2", "batchgeneratorsv2", "numpy", "blosc2")
 
 
 @dataclass(frozen=True)
+class Mixed:
+    """Synthetic frames for a training: the store that they lie in, and what its record says of them."""
+
+    folder: Path
+    record: SyntheticRecord
+
+
+@dataclass(frozen=True)
 class TrainOptions:
     """What a person may change for one training; None = as planned. ``init_from``: a model to begin from;
     ``encoder_weights``: a safetensors file from which FRA-Net's encoder begins.
+
+    ``mixed`` and ``before_s`` are for who makes ready what the plan wants: synthetic frames, and the seconds of the time
+    budget that are gone.
     """
 
     epochs: int | None = None
@@ -46,6 +57,8 @@ class TrainOptions:
     restart: bool = False
     init_from: StoredModel | None = None
     encoder_weights: Path | None = None
+    mixed: Mixed | None = None
+    before_s: float = 0.0
 
 
 def run_folder(workspace: Workspace, dataset: str, fold: str) -> Path:
@@ -136,6 +149,7 @@ def train_fold(
         finished=True,
         transfer=trainer.start.record,
         encoder_sha256=trainer.start.encoder_sha256,
+        synthetic=None if options.mixed is None else options.mixed.record,
         pseudo_dice={
             h: d
             for h, d in (trainer.state.history[-1]["dice"] if trainer.state.history else {}).items()
@@ -178,7 +192,10 @@ def _build(workspace: Workspace, dataset: Dataset, plan: Plan, fold: str, option
         trainer.time_budget_s = options.time_budget_s
         expected = plan.values.schedule.seconds_per_iteration
         if expected:  # a first guess; the trainer corrects it after every epoch
-            trainer.num_epochs = max(1, int(options.time_budget_s / (expected * trainer.num_iterations_per_epoch)))
+            left = max(0.0, options.time_budget_s - options.before_s)
+            trainer.num_epochs = max(1, int(left / (expected * trainer.num_iterations_per_epoch)))
+    trainer.synthetic = None if options.mixed is None else options.mixed.folder
+    trainer.spent_before_s = options.before_s
     trainer.restart = options.restart
     pending = None if options.restart else read_progress(trainer.run_folder)
     trainer.start = Start(options.init_from, pending, options.encoder_weights)

@@ -90,8 +90,8 @@ def test_the_oversampled_slots_show_the_rare_structure(workspace) -> None:
     source = loader(workspace)
     share = source.values.sampling.model_copy(update={"oversample_frac": 0.5, "structure_share": {"stone": 1.0}})
     source.values = source.values.model_copy(update={"sampling": share})
-    assert 0 < len(source.showing["stone"]) < 18
-    with_stone = {source.frame_names[i] for i in source.showing["stone"]}
+    assert 0 < len(source.own.showing["stone"]) < 18
+    with_stone = {source.own.names[i] for i in source.own.showing["stone"]}
     batches = [source.generate_train_batch()["keys"] for _ in range(6)]
     assert all(keys[-1] in with_stone for keys in batches)
     assert any(keys[0] not in with_stone for keys in batches)
@@ -129,8 +129,8 @@ def test_batches_drawn_ahead_are_the_same_and_errors_come_through(workspace) -> 
         ahead.close()
     assert not ahead._thread.is_alive()
     broken = loader(workspace)
-    broken.frame_names = ["not there"]
-    broken.showing = {}
+    broken.own.names = ["not there"]
+    broken.own.showing = {}
     failing = Ahead(broken)
     with pytest.raises(StorageError):
         next(failing)

@@ -41,6 +41,18 @@ def test_plan_explains_itself_and_a_second_time_changes_nothing(command, tiny_fo
     assert not (tmp_path / "ercpseg-workspace").exists()
 
 
+def test_a_few_shot_plan_is_told_in_one_line_with_what_comes_next(command, workspace) -> None:
+    """18 frames of 96 px are too small for the shipped weights; a person may plan for them all the same."""
+    words = [*AS_PLANNED, "--set", "preparation.working_long_side_px=96", "--set", "transfer.made_for=light"]
+    out = command.succeeds("plan-and-preprocess", "tiny", *words, workspace=workspace)
+    text = "planned to begin from the shipped weights light; no synthetic frames are mixed in"
+    assert [line for line in out.splitlines() if line.startswith("few-shot:")] == [f"few-shot: {text}"]
+    assert out.endswith("next: ercpseg train tiny all --init-from light\n")
+    plan = (workspace.root / "datasets" / "tiny" / "plan.md").read_text()
+    assert "`ercpseg train tiny all --init-from light`" in plan
+    assert "--init-from light begins with them" in command("train", "tiny", 0, "--epochs", 1, workspace=workspace).err
+
+
 def test_the_library_and_the_command_line_ask_the_same_question(command, workspace, tiny_folder) -> None:
     """The fixture planned with ``PlanOptions``; the command finds that done."""
     before = snapshot(workspace.root)
