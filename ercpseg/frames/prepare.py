@@ -177,10 +177,11 @@ def restore(
     import torch
 
     native = to_native_size(logits[: len(bits)], geometry)
-    level = torch.tensor([thresholds[name] for name in bits], device=native.device).logit()[:, None, None]
-    weight = torch.tensor(list(bits.values()), device=native.device, dtype=torch.uint8)[:, None, None]
     # Bits are distinct, so their sum is their union; only this byte per pixel leaves the device.
-    bitmask = ((native > level).to(torch.uint8) * weight).sum(0, dtype=torch.uint8)
+    bitmask = torch.zeros(native.shape[1:], dtype=torch.uint8, device=native.device)
+    levels = torch.tensor([thresholds[name] for name in bits]).logit().tolist()
+    for plane, level, bit in zip(native, levels, bits.values(), strict=True):
+        bitmask.add_((plane > level).view(torch.uint8), alpha=bit)
     return uncut(bitmask, geometry, 0).cpu().numpy(), uncut(native, geometry, NEVER)
 
 

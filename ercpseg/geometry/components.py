@@ -61,14 +61,26 @@ def remove_small(mask: Mask, min_area_px: float) -> Mask:
 
 def fill_holes(mask: Mask) -> Mask:
     """``mask`` (y, x) with its holes set: background that no 4-connected path joins to the outside of the frame."""
-    from scipy.ndimage import binary_fill_holes
+    result: Mask = mask | (label_holes(mask)[0] > 0)
+    return result
+
+
+def label_holes(mask: Mask) -> tuple[NDArray[np.int32], int]:
+    """Number the holes of ``mask`` (y, x): 4-connected background that does not reach the outside of the frame.
+
+    Returns labels int32 (y, x), 0 = no hole, 1…n in row-major order of each hole's first pixel, and n.
+    """
+    from scipy.ndimage import label
 
     require_mask(mask)
-    result = mask.copy()
+    labels = np.zeros(mask.shape, np.int32)
     box = bounding_box(mask)
-    if box is not None:
-        result[box] = binary_fill_holes(mask[box], structure=FOUR)
-    return result
+    if box is None:
+        return labels, 0
+    # With a rim of background around it the outside is one component, and the first.
+    found, n = label(np.pad(~mask[box], 1, constant_values=True), structure=FOUR, output=np.int32)
+    labels[box] = np.maximum(found[1:-1, 1:-1] - 1, 0)
+    return labels, int(n) - 1
 
 
 def keep_labels(labels: NDArray[np.int32], keep: NDArray[np.bool_]) -> Mask:

@@ -30,11 +30,13 @@ def closing(mask: Mask, kernel_px: float) -> Mask:
 
 def dilate(mask: Mask, radius_px: float) -> Mask:
     """All pixels whose centre lies within ``radius_px`` of a pixel of ``mask`` (y, x)."""
-    from scipy.ndimage import distance_transform_edt
-
     require_mask(mask)
     if radius_px < 1 or not mask.any():
         return mask.copy()
+    if radius_px < 2:
+        return _touching(mask, corners=radius_px >= math.sqrt(2))
+    from scipy.ndimage import distance_transform_edt
+
     result: Mask = distance_transform_edt(~mask) <= radius_px
     return result
 
@@ -42,6 +44,17 @@ def dilate(mask: Mask, radius_px: float) -> Mask:
 def erode(mask: Mask, radius_px: float) -> Mask:
     """The pixels of ``mask`` (y, x) with no background within ``radius_px``; beyond the frame is no background."""
     return ~dilate(~mask, radius_px)
+
+
+def _touching(mask: Mask, *, corners: bool) -> Mask:
+    """``mask`` (y, x) and its neighbours at the sides, with ``corners`` at the corners too: the disks of 1 and 1.5 px."""
+    result = mask.copy()
+    result[1:] |= mask[:-1]
+    result[:-1] |= mask[1:]
+    wide = result.copy() if corners else mask
+    result[:, 1:] |= wide[:, :-1]
+    result[:, :-1] |= wide[:, 1:]
+    return result
 
 
 def _cropped(mask: Mask, kernel_px: float, *, erode_first: bool) -> Mask:

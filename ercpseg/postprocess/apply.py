@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from ercpseg.documents.plan import PostprocessStep
 from ercpseg.errors import DocumentError
+from ercpseg.geometry.crop import bounding_box
 from ercpseg.postprocess.scene import Levels, Scene
-from ercpseg.postprocess.steps import LIMITS, STEPS
+from ercpseg.postprocess.steps import LIMITS, STEPS, Step
 from ercpseg.structures import Mask
 
 Chains = Mapping[str, Sequence[PostprocessStep]]
@@ -57,9 +60,19 @@ def apply_steps(
                     other=None if step.of is None else result.get(step.of),
                 )
                 mask = known.run(mask, scene, **step.params)
+            elif known.within:
+                mask = _in_box(known, mask, step.params)
             else:
                 mask = known.run(mask, **step.params)
         result[structure] = mask
+    return result
+
+
+def _in_box(step: Step, mask: Mask, numbers: Mapping[str, float]) -> Mask:
+    """Run a step on the box around the mask, with a rim of background: most structures fill a small part of a frame."""
+    result, box = np.zeros_like(mask), bounding_box(mask, 1)
+    if box is not None:
+        result[box] = step.run(mask[box], **numbers)
     return result
 
 

@@ -53,16 +53,9 @@ def redraw(mask: Mask, *, width_px: float) -> Mask:
 
 def fill_holes(mask: Mask, *, max_area_px: float | None = None) -> Mask:
     """Fill holes; with ``max_area_px`` only those of at most so many pixels (the inside of a loop is no hole)."""
-    filled = components.fill_holes(mask)
-    if max_area_px is None:
-        return filled
-    holes = filled & ~mask
-    # Holes are background, so their own components are 4-connected; holes that touch diagonally are two holes.
-    from scipy.ndimage import label
-
-    labels, n = label(holes, structure=components.FOUR, output=np.int32)
+    labels, n = components.label_holes(mask)
     areas = np.bincount(labels.ravel(), minlength=n + 1)[1:]
-    return mask | components.keep_labels(labels, areas <= max_area_px)
+    return mask | components.keep_labels(labels, areas <= (np.inf if max_area_px is None else max_area_px))
 
 
 def keep_largest(mask: Mask) -> Mask:
@@ -136,12 +129,14 @@ class Step(NamedTuple):
     """A step: its function, and what it takes besides mask and numbers.
 
     ``levels``: a :class:`Scene` with probabilities. ``other``: whether the step names another structure (``of``), whose
-    mask the scene then holds. A step with neither takes no scene.
+    mask the scene then holds. A step with neither takes no scene. ``within``: nothing that it sets lies outside the box
+    around the mask, and a rim of one pixel of background is all that it has to know of the rest.
     """
 
     run: Callable[..., Mask]
     levels: bool = False
     other: Literal["never", "may", "must"] = "never"
+    within: bool = False
 
     @property
     def looks(self) -> bool:
@@ -151,15 +146,15 @@ class Step(NamedTuple):
 
 STEPS: dict[str, Step] = {
     "hysteresis": Step(hysteresis, levels=True),
-    "thin_back": Step(thin_back),
+    "thin_back": Step(thin_back, within=True),
     "redraw": Step(redraw),
     "open_close": Step(open_close),
-    "fill_holes": Step(fill_holes),
+    "fill_holes": Step(fill_holes, within=True),
     "complete_wire": Step(complete_wire, levels=True, other="may"),
-    "keep_largest": Step(keep_largest),
-    "keep_relative": Step(keep_relative),
-    "remove_small": Step(remove_small),
-    "remove_short": Step(remove_short),
+    "keep_largest": Step(keep_largest, within=True),
+    "keep_relative": Step(keep_relative, within=True),
+    "remove_small": Step(remove_small, within=True),
+    "remove_short": Step(remove_short, within=True),
     "keep_attached": Step(keep_attached, other="may"),
     "keep_inside": Step(keep_inside, other="must"),
 }

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.ndimage import binary_fill_holes, label
 
 from ercpseg.geometry.components import (
+    FOUR,
     component_areas_px,
     fill_holes,
     keep_labels,
     label_components,
+    label_holes,
     largest_component,
     remove_small,
 )
@@ -54,6 +59,17 @@ def test_holes_are_4_connected_background() -> None:
     assert fill_holes(diamond).sum() == 5  # the frame's corners stay outside
     cup = draw("###", "#..", "###")
     assert (fill_holes(cup) == cup).all()
+
+
+@settings(deadline=None)
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14)))
+def test_holes_are_scipys(mask: np.ndarray) -> None:
+    filled = binary_fill_holes(mask, structure=FOUR)
+    assert np.array_equal(fill_holes(mask), filled)
+    labels, n = label_holes(mask)
+    wanted, count = label(filled & ~mask, structure=FOUR)
+    assert n == count
+    assert np.array_equal(labels, wanted)
 
 
 def test_a_bay_at_the_frames_border_is_no_hole() -> None:

@@ -14,7 +14,7 @@ from ercpseg.geometry.morphology import closing, dilate, erode, opening
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20))
 
 
-@pytest.mark.parametrize("radius", [1, 1.5, 2, 3.2, 6])
+@pytest.mark.parametrize("radius", [1, 1.41, 1.42, 1.99, 2, 3.2, 6])
 def test_dilation_equals_a_footprint(radius: float) -> None:
     mask = np.random.default_rng(0).random((30, 40)) < 0.03
     n = int(radius)

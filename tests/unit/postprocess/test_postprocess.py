@@ -7,6 +7,7 @@ import inspect
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from ercpseg.documents.plan import PostprocessStep
@@ -66,6 +67,18 @@ def test_every_step_returns_a_new_mask_of_the_same_size(name: str, mask: np.ndar
     result[:] = True
     assert (mask == before).all()
     assert not run(name, np.zeros_like(mask), **EXAMPLES[name]).any()
+
+
+@pytest.mark.parametrize("name", [name for name, known in STEPS.items() if known.within])
+@settings(max_examples=60, deadline=None)
+@given(mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)), space=st.integers(0, 3))
+def test_a_step_that_stays_within_gives_the_same_in_its_box(name: str, mask: np.ndarray, space: int) -> None:
+    mask = np.pad(mask, ((space, 0), (0, 2 * space)))
+    assert STEPS[name].levels is False
+    assert STEPS[name].other == "never"
+    whole = run(name, mask, **EXAMPLES[name])
+    boxed = apply_steps({"wire": mask}, {"wire": [step(name, **EXAMPLES[name])]})["wire"]
+    assert np.array_equal(boxed, whole)
 
 
 def test_thin_back_takes_a_dilation_back_and_breaks_no_line() -> None:
