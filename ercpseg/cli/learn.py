@@ -15,7 +15,7 @@ from ercpseg.errors import UsageError
 def train(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of a planned dataset.")],
     fold: Annotated[
-        str, typer.Argument(metavar="FOLD", help="0 to k-1, or all (train on everything, validate on the same).")
+        str, typer.Argument(metavar="FOLD", help="0 to k-1, or all (train on everything, check on 24 of the same).")
     ],
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Train so many epochs, whatever the time.", min=1)

@@ -32,7 +32,7 @@ from ercpseg.nnunet.schedule import build_optimiser, learning_rate, set_learning
 from ercpseg.nnunet.start import Start
 from ercpseg.nnunet.state import RunState
 from ercpseg.nnunet.store import ErcpDataset, read_fold
-from ercpseg.nnunet.validation import hard_counts, validate
+from ercpseg.nnunet.validation import frames_to_check, hard_counts, validate
 from ercpseg.progress import SILENT, Progress, Task
 from ercpseg.storage.arrays import save_arrays
 from ercpseg.storage.atomic import append_line, write_text
@@ -290,7 +290,7 @@ class ErcpTrainer(nnUNetTrainer):
             self.network,
             plan=self.plan,
             dataset=ErcpDataset(self.preprocessed_dataset_folder),
-            frames=self.do_split()[1],
+            frames=frames_to_check(self.do_split()[1], self.fold),
             references=Path(str(nnUNet_raw)) / self.plans_manager.dataset_name / "labelsTr",
             output=self.run_folder / "validation",
             device=self.device,

@@ -20,6 +20,8 @@ from ercpseg.progress import Progress, track
 from ercpseg.storage import images
 from ercpseg.storage.tables import write_table
 
+SEEN_FRAMES = 24
+"""Frames that are looked at where all were trained on: their Dice says that training worked, nothing about other patients."""
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -31,6 +33,18 @@ def hard_counts(predicted: torch.Tensor, target: torch.Tensor) -> dict[str, NDAr
         "fp_hard": (predicted & ~target).sum(axes).cpu().numpy(),
         "fn_hard": (~predicted & target).sum(axes).cpu().numpy(),
     }
+
+
+def frames_to_check(frames: Sequence[str], fold: int | str) -> list[str]:
+    """The validation frames of a fold; of fold ``all``, which trained on them, :data:`SEEN_FRAMES` evenly spread ones.
+
+    >>> frames_to_check([str(i) for i in range(48)], "all")[:3]
+    ['0', '2', '4']
+    """
+    if fold != "all":
+        return list(frames)
+    count = min(len(frames), SEEN_FRAMES)
+    return [frames[i * len(frames) // count] for i in range(count)]
 
 
 def validate(  # noqa: PLR0913  # all needed, all keyword-only

@@ -14,6 +14,7 @@ import torch
 
 from ercpseg.errors import Interrupted, StorageError, UsageError
 from ercpseg.nnunet.convert import data_identifier
+from ercpseg.nnunet.validation import frames_to_check
 from ercpseg.pipeline.known import load_planned
 from ercpseg.pipeline.learn import train
 from ercpseg.storage import images
@@ -225,6 +226,17 @@ def test_fold_all_and_wrong_folds(workspace) -> None:
     result = train("tiny", "all", workspace=workspace, options=TrainOptions(epochs=1))
     assert result.record.fold == "all"
     assert result.record.epochs == 1
+
+
+def test_fold_all_is_checked_on_a_sample_and_others_on_every_frame() -> None:
+    frames = [f"f{i:03d}" for i in range(100)]
+    checked = frames_to_check(frames, "all")
+    assert len(checked) == len(set(checked)) == 24
+    assert checked[0] == "f000"
+    assert checked[-1] == "f095"
+    assert frames_to_check(frames[:5], "all") == frames[:5]
+    assert frames_to_check([], "all") == []
+    assert frames_to_check(frames, 0) == frames
 
 
 def test_stock_training_finds_the_trainer_through_the_shim(workspace, monkeypatch) -> None:
