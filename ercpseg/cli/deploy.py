@@ -58,13 +58,16 @@ def bench(
 def export(
     model: ModelArgument,
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="A new folder.")],
-    format_: Annotated[str, typer.Option("--format", help="onnx, or ercpseg (for models of stock nnU-Net).")] = "onnx",
+    format_: Annotated[
+        str, typer.Option("--format", help="onnx, nnunet, or ercpseg (for models of stock nnU-Net).")
+    ] = "onnx",
     fold: FoldOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Write a model for other programs (ONNX), or turn a stock nnU-Net model into a model folder.
+    """Write a model for other programs (ONNX, nnU-Net), or turn a stock nnU-Net model into a model folder.
 
     onnx: model.onnx, the mean of the folds, and model.json, which tells how a frame is prepared and what the outputs are.
+    nnunet: a results folder for nnUNetv2_predict_from_modelfolder, which finds the trainer by nnUNet_extTrainer.
     ercpseg: the weights as safetensors, with hashes; MODEL is the results folder of nnU-Net or the zip that it exports.
     """
     from ercpseg.pipeline.export import export_to

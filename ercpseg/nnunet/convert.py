@@ -8,8 +8,10 @@ from typing import Any
 from ercpseg.documents.dataset import Dataset
 from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.plan import Plan
+from ercpseg.documents.serving import Serving
 from ercpseg.nnunet import CONFIGURATION, PLAN_KEY, PLANS_NAME
 from ercpseg.nnunet.labels import region_labels
+from ercpseg.structures import StructureSet
 
 NO_SPACING = 999.0
 """What nnU-Net wants on the axis that a 2D image does not have; it appears in this file only."""
@@ -17,15 +19,21 @@ NO_SPACING = 999.0
 
 def dataset_json(dataset: Dataset, frames: Sequence[str]) -> dict[str, Any]:
     """``dataset.json``. Files are listed explicitly: without the list nnU-Net opens a pool of 12 processes to find them."""
-    structures = dataset.structure_set
+    return {
+        **labels_json(dataset.structure_set),
+        "numTraining": len(frames),
+        "dataset": {f: {"images": [f"imagesTr/{f}_0000.png"], "label": f"labelsTr/{f}.png"} for f in frames},
+    }
+
+
+def labels_json(structures: StructureSet) -> dict[str, Any]:
+    """What ``dataset.json`` says of frames and structures."""
     return {
         "channel_names": {"0": "zscore"},
         "labels": region_labels(structures),
         "regions_class_order": [structures.value(name) for name in structures],
-        "numTraining": len(frames),
         "file_ending": ".png",
         "overwrite_image_reader_writer": "NaturalImage2DIO",
-        "dataset": {f: {"images": [f"imagesTr/{f}_0000.png"], "label": f"labelsTr/{f}.png"} for f in frames},
     }
 
 
@@ -62,15 +70,45 @@ def plans_json(plan: Plan, fingerprint: Fingerprint, nnunet_name: str) -> dict[s
     The preprocessor is named by our class, so that stock nnU-Net fails loudly on these data instead of training on
     frames that were prepared differently.
     """
-    values = plan.values
     median = [1, *_median_shape(fingerprint)]
+    configuration = {**_configuration(plan, plan.values.patch.size_px), "median_image_size_in_voxels": median[1:]}
+    return {
+        **_plans(plan, nnunet_name, configuration),
+        "original_median_spacing_after_transp": [NO_SPACING, 1.0, 1.0],
+        "original_median_shape_after_transp": median,
+        "foreground_intensity_properties_per_channel": fingerprint_json(fingerprint)[
+            "foreground_intensity_properties_per_channel"
+        ],
+    }
+
+
+def serving_plans_json(plan: Plan, serving: Serving) -> dict[str, Any]:
+    """nnU-Net's plans for prediction alone, with its tiles; what a model does not know of its data is not in them."""
+    return _plans(plan, serving.name, _configuration(plan, serving.tile_px))
+
+
+def _plans(plan: Plan, nnunet_name: str, configuration: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "dataset_name": nnunet_name,
+        "plans_name": PLANS_NAME,
+        "image_reader_writer": "NaturalImage2DIO",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "configurations": {CONFIGURATION: configuration},
+        "experiment_planner_used": "ErcpPlanner",
+        "label_manager": "LabelManager",
+        PLAN_KEY: plan.model_dump(mode="json", by_alias=True),
+    }
+
+
+def _configuration(plan: Plan, patch: tuple[int, int]) -> dict[str, Any]:
+    values = plan.values
     resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
-    configuration = {
+    return {
         "data_identifier": data_identifier(plan),
         "preprocessor_name": "ErcpPreprocessor",
         "batch_size": values.patch.batch_size,
-        "patch_size": list(values.patch.size_px),
-        "median_image_size_in_voxels": median[1:],
+        "patch_size": list(patch),
         "spacing": [1.0, 1.0],
         "normalization_schemes": ["ZScoreNormalization"],
         "use_mask_for_norm": [False],
@@ -86,22 +124,6 @@ def plans_json(plan: Plan, fingerprint: Fingerprint, nnunet_name: str) -> dict[s
             "_kw_requires_import": [],
         },
         "batch_dice": True,
-    }
-    return {
-        "dataset_name": nnunet_name,
-        "plans_name": PLANS_NAME,
-        "original_median_spacing_after_transp": [NO_SPACING, 1.0, 1.0],
-        "original_median_shape_after_transp": median,
-        "image_reader_writer": "NaturalImage2DIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "configurations": {CONFIGURATION: configuration},
-        "experiment_planner_used": "ErcpPlanner",
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": fingerprint_json(fingerprint)[
-            "foreground_intensity_properties_per_channel"
-        ],
-        PLAN_KEY: plan.model_dump(mode="json", by_alias=True),
     }
 
 

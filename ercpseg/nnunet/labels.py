@@ -10,6 +10,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from ercpseg.documents.plan import Plan
+from ercpseg.frames.prepare import Geometry, to_native_size
 from ercpseg.nnunet import PLAN_KEY
 from ercpseg.structures import Bitmask, StructureSet
 
@@ -41,8 +42,14 @@ class BitmaskLabelManager(LabelManager):
         return bitmask
 
 
+def _to_native_size(logits: Any, shape: tuple[int, ...], *_: Any) -> torch.Tensor:
+    """Logits (heads, 1, y, x) → those of ``shape`` (1, y, x); nnU-Net tells spacings too, and frames have none."""
+    working, native = (int(logits.shape[2]), int(logits.shape[3])), (int(shape[1]), int(shape[2]))
+    return to_native_size(torch.as_tensor(logits)[:, 0], Geometry(native, working))[:, None]
+
+
 class ErcpConfiguration(ConfigurationManager):
-    """A configuration whose preprocessor is ours, whatever process looks it up."""
+    """A configuration whose preprocessor and way back are ours, whatever process looks them up."""
 
     @property
     def preprocessor_class(self) -> Any:
@@ -50,6 +57,11 @@ class ErcpConfiguration(ConfigurationManager):
         from ercpseg.nnunet.preprocessor import ErcpPreprocessor
 
         return ErcpPreprocessor
+
+    @property
+    def resampling_fn_probabilities(self) -> Any:
+        """How logits come to native size in live prediction."""
+        return _to_native_size
 
 
 class ErcpPlans(PlansManager):

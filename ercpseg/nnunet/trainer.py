@@ -24,6 +24,7 @@ from ercpseg.errors import DataError, Interrupted, UsageError
 from ercpseg.losses.compound import CompoundLoss, planned_extras
 from ercpseg.networks import build_network
 from ercpseg.networks.weights import unwrapped, weights_of
+from ercpseg.nnunet.answer import answer
 from ercpseg.nnunet.checkpoints import discard_states, load_state, save_state
 from ercpseg.nnunet.labels import ErcpPlans
 from ercpseg.nnunet.loader import Ahead, build_loaders
@@ -70,17 +71,14 @@ class ErcpTrainer(nnUNetTrainer):
         self.num_val_iterations_per_epoch = values.schedule.validation_iterations
         self.inference_allowed_mirroring_axes = values.augmentation.mirror_axes
         # Set by the caller between construction and training.
-        self.seed = values.schedule.seed
-        self.time_budget_s = values.schedule.time_budget_s
-        self.restart = False
-        self.start = Start()
+        self.seed, self.time_budget_s = values.schedule.seed, values.schedule.time_budget_s
+        self.restart, self.start = False, Start()
         self.synthetic: Path | None = None
         self.spent_before_s = 0.0
         self.progress: Progress = SILENT
         self.stop = threading.Event()
         self.on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
-        self.state = RunState()
-        self.memory = PeakMemory(self.device)
+        self.state, self.memory = RunState(), PeakMemory(self.device)
         self._task: Task | None = None
 
     @property
@@ -106,7 +104,9 @@ class ErcpTrainer(nnUNetTrainer):
         enable_deep_supervision: bool = True,
     ) -> torch.nn.Module:
         """The network that the plan names; its heads are structures and parents, whatever nnU-Net counts."""
-        plan = ErcpPlans(plans_manager.plans).plan
+        if not isinstance(plans_manager, ErcpPlans):  # nnU-Net's predictor asks, not its training
+            return answer(plans_manager, configuration_manager)
+        plan = plans_manager.plan
         network = build_network(plan.values.network, list(plan.heads))
         network.deep_supervision = enable_deep_supervision and plan.values.network.deep_supervision > 0  # type: ignore[assignment]
         return network

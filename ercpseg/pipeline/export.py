@@ -1,4 +1,4 @@
-"""``export``: a model in a form that others can run, or a stock nnU-Net model as one of ours."""
+"""``export``: a model in a form that others can run, also stock nnU-Net, or a stock nnU-Net model as one of ours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ercpseg.storage.workspace import Workspace
 
 FORMATS = {
     "onnx": "model.onnx (mean of the folds) and model.json, which tells the whole preparation of a frame",
+    "nnunet": "a results folder that stock nnU-Net predicts with, through the one-line shim; for models trained here",
     "ercpseg": "a model folder of ours, with checked hashes and without pickles; for stock nnU-Net models",
 }
 ONNX, SIDECAR = "model.onnx", "model.json"
@@ -43,12 +44,13 @@ def export_to(
     from ercpseg.pipeline.apply import locate_model
 
     if format_ not in FORMATS:
-        raise UsageError(f"unknown format {format_[:16]!r}", where="--format", expected=" or ".join(FORMATS))
+        raise UsageError(f"unknown format {format_[:16]!r}", where="--format", expected=", ".join(FORMATS))
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError("the output is there already", where=output, todo="choose a new name; nothing was written")
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
     path = locate_model(model, space)
-    return _onnx(path, output, folds) if format_ == "onnx" else _ours(path, output, folds)
+    write = {"onnx": _onnx, "nnunet": _nnunet, "ercpseg": _ours}[format_]
+    return write(path, output, folds)
 
 
 def _onnx(path: Path, output: Path, folds: tuple[str, ...] | None) -> Exported:
@@ -66,6 +68,17 @@ def _onnx(path: Path, output: Path, folds: tuple[str, ...] | None) -> Exported:
         write_bytes(folder / ONNX, graph)
         write_text(folder / SIDECAR, predictor.serving.to_json())
     return Exported(output, found)
+
+
+def _nnunet(path: Path, output: Path, folds: tuple[str, ...] | None) -> Exported:
+    from ercpseg.nnunet.answer import results_folder
+    from ercpseg.nnunet.stock import load_any
+
+    files = results_folder(load_any(path, folds))
+    with new_folder(output) as folder:
+        for name, data in files.items():
+            write_bytes(folder / name, data)
+    return Exported(output)
 
 
 def _ours(path: Path, output: Path, folds: tuple[str, ...] | None) -> Exported:

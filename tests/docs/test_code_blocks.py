@@ -37,7 +37,7 @@ LANGUAGES = {"python", "sh", "console", "yaml", "text"}
 NOT_RUN = "# not run: "
 RUN = {"plan-and-preprocess", "train", "tune", "predict", "evaluate", "report", "plans"}
 """Commands that are run; the others take minutes or make data."""
-OTHER_PROGRAMS = {"git", "cd", "source", "export", "nnUNetv2_train"}
+OTHER_PROGRAMS = {"git", "cd", "source", "export", "nnUNetv2_train", "nnUNetv2_predict_from_modelfolder"}
 COMMANDS: Any = typer.main.get_command(app)
 
 
