@@ -24,7 +24,9 @@ def training_transforms(
     tubes: Sequence[str] = (),
     regions: Sequence[str] = (),
 ) -> Any:
-    """Random pipeline: dict(image (1, y, x), segmentation bitmask (1, y, x)) → image and target at ``patch`` size.
+    """Random pipeline: dict(image (c, y, x), segmentation bitmask (1, y, x)) → image and target at ``patch`` size.
+
+    The channels of an image are frames of one series: all are moved and changed alike.
 
     The target's channels are those of :class:`ercpseg.augmentation.targets.BitmaskToTargets`.
     """
@@ -61,16 +63,18 @@ def training_transforms(
             p_synchronize_scaling_across_axes=1,
             mode_seg="nearest",
         ),
+        # Channels are frames of one series: the strength is one for all, as the machine's setting is; noise is drawn for each.
         RandomTransform(XrayNoise(values.noise_sd, values.noise_growth), p),
-        RandomTransform(MultiplicativeBrightnessTransform(BGContrast(values.brightness), False, 1), p),
+        RandomTransform(MultiplicativeBrightnessTransform(BGContrast(values.brightness), True, 1), p),
         RandomTransform(
-            ContrastTransform(BGContrast(values.contrast), preserve_range=True, synchronize_channels=False), p
+            ContrastTransform(BGContrast(values.contrast), preserve_range=True, synchronize_channels=True), p
         ),
-        RandomTransform(GammaTransform(BGContrast(values.gamma), 0, False, 1, 1), p),
+        RandomTransform(GammaTransform(BGContrast(values.gamma), 0, True, 1, 1), p),
     ]
     if values.blur_sd_px > 0:
         sigma = (min(0.3, values.blur_sd_px), values.blur_sd_px)
-        transforms.insert(2, RandomTransform(GaussianBlurTransform(blur_sigma=sigma, p_per_channel=1), p))
+        blur = GaussianBlurTransform(sigma, synchronize_channels=True, p_per_channel=1)
+        transforms.insert(2, RandomTransform(blur, p))
     bits = sum(heads.get(name, 0) for name in values.wash_in)
     if bits and values.wash_in_amount != (0.0, 0.0):
         transforms.insert(1, RandomTransform(ContrastWashIn(bits, values.wash_in_amount), p))

@@ -30,6 +30,10 @@ class FrameRecord(Part):
     study: str | None = Field(None, description="key of the examination; never printed")
     series: str | None = None
     position: int | None = Field(None, description="place in the series, from 0")
+    place: str | None = Field(
+        None,
+        description="numbers that the file (acquisition, instance) or a descriptor gives the place by; empty: names order it",
+    )
     date: str | None = Field(
         None, description="day of the acquisition, `YYYY-MM-DD`, where the file or a descriptor says it"
     )

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from ercpseg.documents.base import Document, Part, Plain
+from ercpseg.documents.plan_input import InputValues, PatchValues, PreparationValues, Size
 from ercpseg.documents.plan_values import (
     AugmentationValues,
     FoldValues,
@@ -22,14 +23,11 @@ from ercpseg.documents.plan_values import (
     LossValues,
     NetworkValues,
     OptimiserValues,
-    PatchValues,
     PlanValues,
     PostprocessStep,
     PostprocessValues,
-    PreparationValues,
     SamplingValues,
     ScheduleValues,
-    Size,
     TransferValues,
 )
 from ercpseg.errors import DocumentError
@@ -42,6 +40,7 @@ __all__ = [
     "FoldValues",
     "HeadValues",
     "InferenceValues",
+    "InputValues",
     "LossTerm",
     "LossValues",
     "NetworkValues",

@@ -10,59 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from ercpseg.documents.base import Part
-
-Size = tuple[int, int]
-
-
-def _rising(pair: tuple[float, float]) -> tuple[float, float]:
-    if not pair[0] <= pair[1]:
-        raise ValueError(f"{pair[0]:g} to {pair[1]:g} is no range; expected the smaller number first")
-    return pair
-
+from ercpseg.documents.plan_input import InputValues, PatchValues, Positive, PreparationValues, rising
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0, le=1e6)]
-Positive = Annotated[float, Field(gt=0, le=1e6)]
-Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+Range = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
 WashIn = Annotated[float, Field(ge=-1, le=1)]
-Percentage = Annotated[float, Field(ge=0, le=100)]
-
-
-class PreparationValues(Part):
-    """How a frame becomes the network's input; the same in training and in live prediction."""
-
-    working_long_side_px: int = Field(ge=16, le=4096, description="the longer side after resampling (R6)")
-    clip_percentiles: Annotated[tuple[Percentage, Percentage], AfterValidator(_rising)] = Field(
-        description="in-field percentiles to clip at before normalising (R2)"
-    )
-    field_mask: bool = Field(description="statistics inside the exposed field only, zero outside (R3)")
-    invert: bool = Field(False, description="grey values are turned round, because devices are bright (R1)")
-    median_px: int = Field(0, ge=0, le=15, description="side of the median filter on native pixels; 0 = none (R5)")
-    erode_px: int = Field(
-        0, ge=0, le=15, description="side of the grey filter that thickens devices on native pixels; 0 = none (R5)"
-    )
-    equalise: bool = Field(False, description="histogram equalisation inside the field, after clipping (R5)")
-    sharpen: float = Field(0.0, ge=0, le=4, description="k of image − k·Laplacian, before resampling; 0 = none (R5)")
-    dataset_mean_sd: tuple[float, Positive] | None = Field(
-        None,
-        description="mean and standard deviation of the z-score of every frame, in grey values; null: its own (R2)",
-    )
-    dilate_px: dict[str, Annotated[int, Field(ge=0, le=16)]] = Field(
-        default_factory=dict,
-        description="structure → working pixels by which its training masks are thickened; undone by a step (R23)",
-    )
-    thin: tuple[str, ...] | None = Field(
-        None, description="structures of which any coverage counts when masks shrink below 2 px (R7); null: max_pooled"
-    )
-
-
-class PatchValues(Part):
-    """What the network sees at once: patches in training, tiles in prediction."""
-
-    size_px: Size = Field(description="training patch (y, x) at working size (R8)")
-    tile_px: Size = Field(description="prediction tile (y, x) at working size; may be larger than the patch (R8)")
-    whole_frame: bool = Field(description="a frame always fits one tile, so that prediction is one call per frame")
-    batch_size: int = Field(ge=1, description="(R9)")
 
 
 class NetworkValues(Part):
@@ -164,7 +117,7 @@ class AugmentationValues(Part):
         0.0, ge=0, le=2, description="noise grows exponentially by so much per standard deviation of darkness (R20)"
     )
     wash_in: tuple[str, ...] = Field((), description="structures in which the amount of contrast agent varies (R20)")
-    wash_in_amount: Annotated[tuple[WashIn, WashIn], AfterValidator(_rising)] = Field(
+    wash_in_amount: Annotated[tuple[WashIn, WashIn], AfterValidator(rising)] = Field(
         (0.0, 0.0), description="share of their contrast that is taken away; below 0: added (R20)"
     )
     collimator_keep: float = Field(
@@ -282,6 +235,7 @@ class PlanValues(Part):
     """All sections; the key of a decision is ``section.field``."""
 
     preparation: PreparationValues
+    input: InputValues = InputValues()
     patch: PatchValues
     network: NetworkValues
     heads: HeadValues

@@ -6,9 +6,9 @@ network carries it as JSON beside it, for programs that have neither.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from ercpseg.documents.base import Document, Part
 from ercpseg.documents.plan import NetworkValues, Plan, PostprocessValues, PreparationValues
@@ -48,7 +48,7 @@ class StockNetwork(Part):
 
 
 class Serving(Document):
-    """What a model needs to answer. Arrays are (y, x); the network takes (n, 1, *tile_px) and gives (n, heads, *tile_px)."""
+    """What a model needs to answer. Arrays are (y, x); the network takes (n, frames, *tile_px), gives (n, heads, *tile_px)."""
 
     SCHEMA: ClassVar[str] = "ercpseg.serving/1"
 
@@ -60,12 +60,27 @@ class Serving(Document):
         description="sigmoid: a head is set above its threshold; softmax: where it is the largest"
     )
     preparation: PreparationValues | StockPreparation = Field(description="how a frame becomes the network's input")
+    frames: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="input channels: the prepared frame, then those right before it in its series; the earliest that there is "
+        "is repeated. Left out when 1",
+    )
     tile_px: Size = Field(
         description="tile (y, x) at working size; smaller frames are padded with 0, half on each side"
     )
     mirror_axes: tuple[int, ...] = Field(description="0 = up-down, 1 = left-right: test-time flips")
     network: NetworkValues | StockNetwork = Field(description="what computes the logits")
     postprocess: PostprocessValues = Field(description="thresholds and steps per structure, in working pixels")
+
+    @model_serializer(mode="wrap")
+    def _without_one(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave one frame out, so that documents of before there were more keep their hash."""
+        data: dict[str, Any] = write(self)
+        if self.frames == 1:
+            data.pop("frames", None)
+        return data
 
     @property
     def structure_set(self) -> StructureSet:
@@ -89,6 +104,7 @@ def serving_of(plan: Plan) -> Serving:
         heads=tuple(plan.heads),
         activation="sigmoid",
         preparation=values.preparation,
+        frames=values.input.frames,
         tile_px=values.patch.tile_px,
         mirror_axes=values.augmentation.mirror_axes,
         network=values.network,

@@ -33,11 +33,15 @@ def making(made_by: Mapping[str, Any]) -> str:
 
 
 def made_from(frame: Frame, making_sha256: str | None) -> str:
-    """SHA-256 of what the result of ``frame`` is made from; nothing of the file but its pixels and its spacing."""
+    """SHA-256 of what the result of ``frame`` is made from: of the file its pixels and its spacing, and the frames before it
+    that the model saw too.
+    """
     digest = hashlib.sha256(
         f"{making_sha256} {frame.pixels.dtype} {frame.pixels.shape} {frame.bits} {frame.about.spacing_mm} "
         f"{frame.about.spacing_source}".encode()
     )
+    if frame.before_sha256 is not None:
+        digest.update(frame.before_sha256.encode())
     digest.update(np.ascontiguousarray(frame.pixels).data)
     return digest.hexdigest()
 

@@ -125,7 +125,7 @@ def measured_sha256(records: Sequence[FrameRecord]) -> str:
     digest = hashlib.sha256(str(VERSION).encode())
     for record in sorted(records, key=lambda record: record.frame):
         if record.status == "used":
-            digest.update(record.model_dump_json(exclude_defaults=True, exclude={"source", "index"}).encode())
+            digest.update(record.model_dump_json(exclude_defaults=True, exclude={"source", "index", "place"}).encode())
     return digest.hexdigest()
 
 

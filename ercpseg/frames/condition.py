@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ercpseg.documents.plan_values import PreparationValues
+from ercpseg.documents.plan_input import PreparationValues
 
 
 def filtered(pixels: NDArray[Any], values: PreparationValues) -> NDArray[Any]:

@@ -32,6 +32,8 @@ class Frame:
     notes: tuple[str, ...] = ()
     path: Path | None = None
     member: str | None = None
+    before_sha256: str | None = None
+    """Over the frames right before it that a model of several frames saw too; None where it saw the frame alone."""
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:

@@ -18,6 +18,7 @@ from ercpseg.documents.dataset import FrameRecord
 from ercpseg.documents.descriptor import Split
 from ercpseg.errors import InputRefused
 from ercpseg.frames.about import About
+from ercpseg.frames.windows import place_text
 from ercpseg.importers.annotation import Context, Drawn, Lines
 from ercpseg.importers.frames import Pending
 from ercpseg.importers.layout import Layout
@@ -60,7 +61,8 @@ class CaseMaker:
     check_identity: bool = False
 
     def look(self, pending: Pending, stem: str, items: Sequence[Annotated]) -> Looked | FrameRecord:
-        """Everything that is known of a frame, or the row that says why it cannot be used."""
+        """Everything that is known of a frame, or the row that says why it cannot be used, and where it is missing."""
+        about = pending.about
         try:
             about, split = self._known(pending, stem)
             if not items and self.structures is not None:
@@ -75,7 +77,8 @@ class CaseMaker:
                     drawn.join(self.layout.formats[one.format].draw(one.found, one.item, context))
                 bitmask = drawn.bitmask(context)
         except InputRefused as error:
-            return pending.refused(error)
+            missing = {"series": about.series, "place": place_text(about.order)}
+            return pending.refused(error).model_copy(update=missing)
         notes = picture.notes + drawn.notes
         return Looked(_record(pending, picture, about, split, notes), picture, bitmask, drawn.lines, about.order)
 
@@ -144,6 +147,7 @@ def _record(
         patient=about.patient,
         study=about.study,
         series=about.series,
+        place=place_text(about.order),
         date=about.date,
         split=split,
         height_px=height,

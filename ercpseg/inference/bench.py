@@ -89,7 +89,7 @@ def _call(
     prepared = [predictor.prepare(frame) for frame in frames]
     marks.append(time.perf_counter())
     with torch.inference_mode():
-        logits = predictor.forward(np.stack([one.image for one in prepared]))
+        logits = predictor.forward(predictor.inputs(prepared))
         if predictor.device.type == "cuda":
             torch.cuda.synchronize()
         marks.append(time.perf_counter())

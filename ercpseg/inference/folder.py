@@ -66,9 +66,9 @@ def predict_frames(
     stream = Stream(predictor, batch=predictor.batch, probabilities=sink.wants_probabilities, too_large=too_large)
     with progress.task("Predicting", total) as task:
         count = _Count(task)
-        for item in ahead(_prepared(items, predictor, sink, digest)):
+        for item in ahead(_prepared(items, stream, sink, digest)):
             if not isinstance(item, Prepared):  # the frames that wait come first: rows stand in the order of the frames
-                _write(sink, count, stream.flush())
+                _write(sink, count, stream.owed())
             if isinstance(item, FrameRecord):
                 sink.refuse(item)
                 count.item(item.source)
@@ -78,29 +78,33 @@ def predict_frames(
             else:
                 count.item(item.frame.source)
                 _write(sink, count, stream.push(item))
-        _write(sink, count, stream.flush())
+        _write(sink, count, stream.owed())
         count.end()
     return digest.hexdigest()
 
 
 def _prepared(
-    items: Iterable[Frame | FrameRecord], predictor: Predictor, sink: Sink, digest: hashlib._Hash
+    items: Iterable[Frame | FrameRecord], stream: Stream, sink: Sink, digest: hashlib._Hash
 ) -> Iterator[Prepared | _Known | FrameRecord]:
-    """What can be done before it is a frame's turn; runs in the thread that reads ahead."""
+    """What can be done before it is a frame's turn; runs in the thread that reads ahead, which alone touches the window.
+
+    A frame that is known enters the window too, so that those after it are predicted as in an undisturbed run.
+    """
     for item in items:
-        if isinstance(item, FrameRecord):
+        if isinstance(item, FrameRecord):  # what it leaves missing shows in the numbers of the frames after it
             yield item
             continue
         digest.update(f"{item.name} {item.pixels.dtype} {item.pixels.shape}".encode())
         digest.update(np.ascontiguousarray(item.pixels).data)
-        known = sink.known(item)
+        frame = stream.enter(item)
+        known = sink.known(frame)
         if known is not None:
-            yield _Known(item, known)
+            yield _Known(frame, known)
             continue
         try:
-            yield predictor.prepare(item)
+            yield stream.prepare(frame)
         except ResourceError:
-            yield _too_large(item)
+            yield _too_large(frame)
 
 
 def _write(sink: Sink, count: _Count, results: list[Prediction]) -> None:

@@ -15,9 +15,9 @@ OPSET = 17
 
 
 def to_onnx(networks: Sequence[torch.nn.Module], shape: tuple[int, int, int, int]) -> bytes:
-    """The mean of ``networks`` as one ONNX graph: ``frames`` (n, 1, y, x) float32 → ``logits`` (n, heads, y, x).
+    """The mean of ``networks`` as one ONNX graph: ``frames`` (n, c, y, x) float32 → ``logits`` (n, heads, y, x).
 
-    n is free; y and x are those of ``shape``.
+    n is free; c (frames of a series), y and x are those of ``shape``.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Mean(torch.nn.Module):
         self.networks = torch.nn.ModuleList(networks)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """(n, 1, y, x) → (n, heads, y, x)."""
+        """(n, c, y, x) → (n, heads, y, x)."""
         total: torch.Tensor = self.networks[0](frames)
         for network in list(self.networks)[1:]:
             total = total + network(frames)

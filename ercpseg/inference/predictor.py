@@ -21,6 +21,7 @@ from ercpseg.frames.frame import Frame
 from ercpseg.frames.prepare import Geometry, prepare
 from ercpseg.frames.stock import prepare_stock
 from ercpseg.frames.tiles import gaussian, gaussian_stock, predict_tiled_batch
+from ercpseg.frames.windows import filled
 from ercpseg.inference.runtimes import Chosen, Task, choose_runtime
 from ercpseg.inference.stream import Stream
 from ercpseg.networks import build_network
@@ -54,7 +55,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame as the network takes it: ``image`` (1, y, x) float32 at working size, the way back, what it took."""
+    """A frame as the network takes it: ``image`` (c, y, x) float32 at working size, the way back, what it took.
+
+    c is 1, or the model's number of frames where a stream has put those before it behind it.
+    """
 
     frame: Frame
     image: NDArray[np.float32]
@@ -101,7 +105,7 @@ class Predictor:
         self.planned: Plan | None = model.plan
         calls = None if speed.frames is None else -(-speed.frames // self.batch)
         together = self.batch * len(self._flips)  # on a CPU in several calls, which add up to as much
-        task = Task((together, 1, *self.serving.tile_px), calls)
+        task = Task((together, self.serving.frames, *self.serving.tile_px), calls)
         self.chosen: Chosen = choose_runtime(speed.runtime, self.networks, self.device, speed.precision, task)
 
     @property
@@ -139,7 +143,10 @@ class Predictor:
         return cls(load_any(Path(model), folds), device=device, tta=tta, speed=speed)
 
     def predict(self, frame: Frame | NDArray[Any], *, probabilities: bool = False) -> Prediction:
-        """Segment one frame: a :class:`Frame`, or an array (y, x) of uint8 or uint16 with devices dark."""
+        """Segment one frame: a :class:`Frame`, or an array (y, x) of uint8 or uint16 with devices dark.
+
+        It is a still: a model of several frames sees it repeated. Frames of a series belong into a :meth:`stream`.
+        """
         if not isinstance(frame, Frame):
             frame = Frame(name="frame", pixels=frame, bits=8 * frame.dtype.itemsize)
         return self.predict_prepared([self.prepare(frame)], probabilities=probabilities)[0]
@@ -176,7 +183,7 @@ class Predictor:
         """
         start = time.perf_counter()
         with torch.inference_mode(), _memory_is_told():
-            logits = self.forward(np.stack([frame.image for frame in frames]))
+            logits = self.forward(self.inputs(frames))
             found = [finish_with_logits(one, f.geometry, self.serving) for one, f in zip(logits, frames, strict=True)]
             levels = [probabilities_of(native) if probabilities else None for _, native in found]
         share = (time.perf_counter() - start) / len(frames)
@@ -185,14 +192,23 @@ class Predictor:
             for frame, (bitmask, _), level in zip(frames, found, levels, strict=True)
         ]
 
-    def logits(self, pixels: NDArray[Any]) -> tuple[torch.Tensor, Geometry]:
-        """Logits (heads, y, x) at working size, on the device, and the way back to native size."""
-        prepared = self.prepare(Frame(name="frame", pixels=pixels, bits=8 * pixels.dtype.itemsize))
+    def inputs(self, frames: Sequence[Prepared]) -> NDArray[np.float32]:
+        """The images (n, frames, y, x) of prepared frames of one working size; what stands alone is repeated."""
+        return np.stack([filled(frame.image, self.serving.frames) for frame in frames])
+
+    def logits(self, pixels: NDArray[Any], before: Sequence[NDArray[Any]] = ()) -> tuple[torch.Tensor, Geometry]:
+        """Logits (heads, y, x) at working size, on the device, and the way back to native size.
+
+        ``before``: the frames right before it in its series, the nearest first, for a model of several frames.
+        """
+        shown = (pixels, *before)[: self.serving.frames]
+        each = [self.prepare(Frame(name="frame", pixels=one, bits=8 * one.dtype.itemsize)) for one in shown]
+        image = np.concatenate([prepared.image for prepared in each])
         with torch.inference_mode(), _memory_is_told():
-            return self.forward(prepared.image[None])[0], prepared.geometry
+            return self.forward(filled(image, self.serving.frames)[None])[0], each[0].geometry
 
     def forward(self, images: NDArray[np.float32]) -> torch.Tensor:
-        """Prepared images (n, 1, y, x) of one size → logits (n, heads, y, x), tiled and mirrored as planned, on the device."""
+        """Images (n, frames, y, x) of one size → logits (n, heads, y, x), tiled and mirrored as planned, on the device."""
         tensor = torch.from_numpy(images)
         if self.device.type == "cuda":
             tensor = tensor.pin_memory().to(self.device, non_blocking=True)
@@ -200,7 +216,7 @@ class Predictor:
         return predict_tiled_batch(tensor.to(self.device), self.serving.tile_px, self._forward, weight)
 
     def _forward(self, batch: torch.Tensor) -> torch.Tensor:
-        """(n, 1, y, x) → mean logits (n, heads, y, x) over folds and flips.
+        """(n, frames, y, x) → mean logits (n, heads, y, x) over folds and flips.
 
         On a GPU the flips are in the same batch; on a CPU one after the other, which keeps what a pass works on in its
         cache (measured at 512²: 19 ms of CPU time a frame in batches of 1 or 2, 27 ms in batches of 4).
@@ -218,8 +234,10 @@ class Predictor:
 
     def _build(self, arrays: dict[str, NDArray[Any]]) -> torch.nn.Module:
         values, heads = self.serving.network, self.serving.heads
-        stock = isinstance(values, StockNetwork)
-        network = build_stock(values, len(heads)) if stock else build_network(values, heads)  # type: ignore[arg-type]
+        if isinstance(values, StockNetwork):
+            network = build_stock(values, len(heads))
+        else:
+            network = build_network(values, heads, input_channels=self.serving.frames)
         load_weights(network, arrays, where="the model's weights")
         return network.eval()
 

@@ -1,6 +1,7 @@
 """What computes logits: a table of runtimes behind one interface.
 
-A runtime takes (n, 1, y, x) float32 on its device and gives the mean logits of all folds, (n, heads, y, x) float32 there.
+A runtime takes (n, c, y, x) float32 (c: frames of a series) on its device and gives the mean logits of all folds,
+(n, heads, y, x) float32 there.
 ``auto`` measures for about two seconds and takes the fastest, but only where frames enough are to come to repay the look.
 """
 
@@ -29,7 +30,7 @@ class Runtime(Protocol):
     name: str
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """(n, 1, y, x) float32 → (n, heads, y, x) float32, on the device of the batch."""
+        """(n, c, y, x) float32 → (n, heads, y, x) float32, on the device of the batch."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Task:
-    """What the runtime will have to do: the shape of one call (n, 1, y, x), and how many calls are expected."""
+    """What the runtime will have to do: the shape of one call (n, c, y, x), and how many calls are expected."""
 
     shape: tuple[int, int, int, int]
     calls: int | None = None

@@ -26,7 +26,7 @@ MAX_LINE = 65536
 MAX_PIXELS = 64 * 1024 * 1024
 """Largest frame; more is a header gone wrong."""
 DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "uint16": np.dtype("<u2")}
-KEYS = {"name", "shape", "dtype", "bits", "photometric", "flush"}
+KEYS = {"name", "shape", "dtype", "bits", "photometric", "series", "flush"}
 
 
 @dataclass
@@ -72,7 +72,7 @@ def serve(predictor: Predictor, source: BinaryIO, target: BinaryIO, *, batch: in
         pixels = _pixels(source, shape, dtype)
         try:
             frame = _frame(name, pixels, header)
-            prepared = predictor.prepare(frame)
+            prepared = stream.prepare(stream.enter(frame))
         except ErcpsegError as error:
             served.refused += 1
             _answer(target, served, stream.flush())  # answers come in the order of the frames
@@ -103,7 +103,7 @@ def _described(header: Mapping[str, Any]) -> tuple[str, tuple[int, int], np.dtyp
     sizes = shape if isinstance(shape, list) and len(shape) == 2 else [0, 0]
     if not all(type(n) is int and 1 <= n <= MAX_PIXELS for n in sizes) or math.prod(sizes) > MAX_PIXELS:
         raise _lost("a frame without a size that can be")
-    if dtype not in list(DTYPES) or not isinstance(name, str):
+    if dtype not in list(DTYPES) or not isinstance(name, str) or not isinstance(header.get("series"), str | None):
         raise _lost("a frame of an unknown type")
     return name, (int(sizes[0]), int(sizes[1])), DTYPES[str(dtype)]
 
@@ -131,7 +131,7 @@ def _frame(name: str, pixels: NDArray[Any], header: Mapping[str, Any]) -> Frame:
         raise InputRefused("constant", f"all pixels are {least}")
     if photometric == "MONOCHROME1":
         pixels = (top - pixels).astype(pixels.dtype)
-    return Frame(name=name, pixels=pixels, bits=bits)
+    return Frame(name=name, pixels=pixels, bits=bits, series=header.get("series"))
 
 
 def _answer(target: BinaryIO, served: Served, results: list[Prediction]) -> None:

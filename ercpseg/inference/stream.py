@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ercpseg.errors import ResourceError
 from ercpseg.frames.frame import Frame
+from ercpseg.inference.window import Window
 
 if TYPE_CHECKING:
     from ercpseg.inference.predictor import Prediction, Predictor, Prepared
@@ -17,6 +18,9 @@ class Stream:
 
     With a batch of 1 every frame is answered at once. With more, frames of one size wait until so many are there, one of
     another size comes, or :meth:`flush` ends the series; what comes out does not depend on it.
+
+    A model of several frames sees a frame with those that were pushed right before it, as long as they are the very next
+    ones of one series and of one size (:mod:`ercpseg.frames.windows`); else it sees the frame alone, repeated.
 
     Parameters
     ----------
@@ -41,20 +45,52 @@ class Stream:
         self.probabilities = probabilities
         self.too_large = too_large
         self._waiting: list[Prepared] = []
+        self._window = Window(predictor.prepare, predictor.serving.frames)
 
     def push(self, frame: Frame | Prepared) -> list[Prediction]:
-        """The predictions that are ready after this frame, of this and of earlier ones."""
-        prepared = self.predictor.prepare(frame) if isinstance(frame, Frame) else frame
+        """The predictions that are ready after this frame, of this and of earlier ones.
+
+        A prepared frame is one of :meth:`prepare`, which has its window already, or one that the predictor prepared.
+        """
+        if isinstance(frame, Frame):
+            frame = self.prepare(self.enter(frame))
+        elif len(frame.image) != self.predictor.serving.frames:
+            frame = self._window.put_behind(self._window.enter(frame.frame, frame))
         ready: list[Prediction] = []
-        if self._waiting and self._waiting[0].image.shape != prepared.image.shape:
-            ready = self.flush()
-        self._waiting.append(prepared)
+        if self._waiting and self._waiting[0].image.shape != frame.image.shape:
+            ready = self.owed()
+        self._waiting.append(frame)
         if len(self._waiting) >= self.batch:
-            ready += self.flush()
+            ready += self.owed()
         return ready
 
-    def flush(self) -> list[Prediction]:
-        """The predictions still owed."""
+    def enter(self, frame: Frame) -> Frame:
+        """Take a frame into the window, whether it is to be predicted or not; gives it with the hash of those before it.
+
+        With :meth:`prepare` and :meth:`cut` the part of pushing that may run in another thread, in the order of the frames.
+        """
+        return self._window.enter(frame)
+
+    def prepare(self, frame: Frame) -> Prepared:
+        """Prepare the frame that :meth:`enter` took last, with those before it behind it; to be pushed.
+
+        Raises
+        ------
+        UsageError, ResourceError
+            as by the predictor; the frame is out of the window then.
+        """
+        try:
+            return self._window.put_behind(frame)
+        except Exception:
+            self.cut()
+            raise
+
+    def cut(self) -> None:
+        """What comes next does not follow what was there: the window starts anew."""
+        self._window.clear()
+
+    def owed(self) -> list[Prediction]:
+        """The predictions of the frames that wait, however few; the window goes on."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return []
@@ -64,6 +100,11 @@ class Stream:
             if len(waiting) == 1 and self.too_large is None:
                 raise
         return [result for prepared in waiting for result in self._alone(prepared)]
+
+    def flush(self) -> list[Prediction]:
+        """The predictions still owed; it ends the series."""
+        self.cut()
+        return self.owed()
 
     def run(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
         """All predictions for a series of frames, in order."""

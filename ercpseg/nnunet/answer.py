@@ -38,12 +38,12 @@ class Answer(torch.nn.Module):
 
     def __init__(self, serving: Serving):
         super().__init__()
-        self.network = build_network(serving.network, serving.heads)  # type: ignore[arg-type]
+        self.network = build_network(serving.network, serving.heads, input_channels=serving.frames)  # type: ignore[arg-type]
         self.network.deep_supervision = False  # type: ignore[assignment]
         self._structures = len(serving.structures)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """(n, 1, y, x) → (n, structures, y, x); for one structure (n, 2, y, x)."""
+        """(n, frames, y, x) → (n, structures, y, x); for one structure (n, 2, y, x)."""
         logits: torch.Tensor = self.network(frames)[:, : self._structures]
         return logits if self._structures > 1 else torch.cat([torch.zeros_like(logits), logits], 1)
 

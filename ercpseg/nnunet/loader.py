@@ -20,6 +20,7 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from ercpseg.augmentation.build import training_transforms, validation_transforms
 from ercpseg.documents.plan import Plan
 from ercpseg.errors import UsageError
+from ercpseg.frames.windows import filled
 from ercpseg.losses.compound import planned_extras
 from ercpseg.nnunet.store import ErcpDataset
 
@@ -73,7 +74,7 @@ class ErcpLoader(nnUNetDataLoader):
         self.synthetic = None if synthetic is None else Source(synthetic, self.bits)
 
     def generate_train_batch(self) -> dict[str, Any]:
-        """Batch ``position``: data (n, 1, y, x) float32 and target (n, heads, y, x) bool; advances the position."""
+        """Batch ``position``: data (n, frames, y, x) float32 and target (n, heads, y, x) bool; advances the position."""
         rng = np.random.default_rng([self.seed, self.position])
         # The library's transforms draw from the global generators; seeding both makes them a function of the position.
         np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
@@ -100,8 +101,8 @@ class ErcpLoader(nnUNetDataLoader):
         structure = self._structure(slot, rng, source)
         choices: Sequence[int] = source.showing[structure] if structure else range(len(source.names))
         frame = source.names[choices[int(rng.integers(len(choices)))]]
-        image, bitmask, _, _ = source.data.load_case(frame)
-        image, bitmask = image[:, 0], bitmask[:, 0].astype(np.int16)
+        image = source.data.load_window(frame, self.values.input.frames)
+        bitmask = source.data.load_bitmask(frame).astype(np.int16)
         size = self.patch
         if self.random and self.values.patch.size_px != self.values.patch.tile_px:
             size = (round(size[0] * CROP_MARGIN), round(size[1] * CROP_MARGIN))
@@ -110,7 +111,9 @@ class ErcpLoader(nnUNetDataLoader):
             "image": torch.from_numpy(_cut(image, corner, size)),
             "segmentation": torch.from_numpy(_cut(bitmask, corner, size)),
         }
-        return {**self.transforms(**sample), "frame": frame}
+        sample = self.transforms(**sample)
+        # After the transforms, so that a repeated frame is the very same picture in every channel, as in prediction.
+        return {**sample, "image": filled(sample["image"], self.values.input.frames), "frame": frame}
 
     def _structure(self, slot: int, rng: np.random.Generator, source: Source) -> str | None:
         if slot < round(self.batch_size * (1 - self.values.sampling.oversample_frac)):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.dataset import Dataset
 from ercpseg.documents.plan import Plan, PreparationValues
+from ercpseg.errors import DataError
 from ercpseg.frames.prepare import prepare, resample_bitmask, thicken
+from ercpseg.frames.windows import filled
 from ercpseg.nnunet.convert import data_identifier
 from ercpseg.nnunet.labels import ErcpPlans
 from ercpseg.nnunet.store import StoredFrame, StoreIndex, frame_files, index_path, write_frame
@@ -42,11 +45,18 @@ class ErcpPreprocessor(DefaultPreprocessor):
         configuration_manager: Any,
         dataset_json: Any,
     ) -> tuple[NDArray[np.float32], NDArray[np.int16] | None, dict[str, Any]]:
-        """One canonical frame (1, 1, y, x) and its bitmask to working size; the hook of nnU-Net's own predictor."""
+        """One canonical frame (1, 1, y, x) and its bitmask to working size; the hook of nnU-Net's own predictor.
+
+        A network of several frames gets those right before it as further channels of ``data``; without them it gets the
+        frame repeated.
+        """
         plan = ErcpPlans(plans_manager.plans).plan
-        pixels = data[0, 0]
-        pixels = pixels.astype(np.uint8 if pixels.max() <= np.iinfo(np.uint8).max else np.uint16)
-        image, geometry = prepare(pixels, plan.values.preparation)
+        frames = plan.values.input.frames
+        if data.shape[0] > frames:
+            raise DataError(f"{data.shape[0]} channels", where="input.frames", expected=f"at most {frames} frames")
+        data = data.astype(np.uint8 if data.max() <= np.iinfo(np.uint8).max else np.uint16)
+        prepared = [prepare(pixels, plan.values.preparation) for pixels in data[:, 0]]
+        image, geometry = filled(np.concatenate([one for one, _ in prepared]), frames), prepared[0][1]
         properties = {
             **properties,
             "shape_before_cropping": (1, *geometry.native),
@@ -79,6 +89,7 @@ def preprocess(
     plan: Plan,
     frames: list[str],
     *,
+    previous: Mapping[str, str] = MappingProxyType({}),
     threads: int = 2,
     progress: Progress = SILENT,
 ) -> Path:
@@ -90,24 +101,26 @@ def preprocess(
 
     folder = workspace.preprocessed_folder(dataset.name) / data_identifier(plan)
     with progress.task("Preparing frames", len(frames)) as task:
-        fill_store(folder, frames, read, plan, threads=threads, task=task)
+        fill_store(folder, frames, read, plan, previous=previous, threads=threads, task=task)
     return folder
 
 
-def fill_store(
+def fill_store(  # noqa: PLR0913  # all needed
     folder: Path,
     frames: list[str],
     read: Callable[[str], tuple[NDArray[Any], Bitmask]],
     plan: Plan,
     *,
     values: PreparationValues | None = None,
+    previous: Mapping[str, str] = MappingProxyType({}),
     threads: int = 2,
     task: Task,
 ) -> None:
     """Prepare ``frames`` into the store ``folder``; those whose files are already right are kept, others deleted.
 
     ``read`` gives a canonical frame (y, x) and its bitmask (y, x) by name, on several threads. ``values``: how frames are
-    prepared, where that is not quite as the plan says.
+    prepared, where that is not quite as the plan says. ``previous``: frame → the one right before it in its series
+    (:func:`ercpseg.frames.windows.link`); a frame is stored once, whatever the number of windows that it is in.
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
@@ -121,13 +134,19 @@ def fill_store(
 
     def one(name: str) -> StoredFrame:
         if name in known and _hash(folder, name) == known[name].sha256:
-            return known[name]
+            return known[name].model_copy(update={"previous": previous.get(name)})
         pixels, bitmask = read(name)
         image, geometry = prepare(pixels, values)
         bitmask = thicken(resample_bitmask(bitmask, geometry.working, thin), dilated)
         present = {s: int(np.count_nonzero(bitmask & structures.value(s))) for s in structures}
         sha = write_frame(folder, name, image[:, None], bitmask[None, None])
-        return StoredFrame(native=geometry.native, working=geometry.working, pixels=present, sha256=sha)
+        return StoredFrame(
+            native=geometry.native,
+            working=geometry.working,
+            pixels=present,
+            sha256=sha,
+            previous=previous.get(name),
+        )
 
     stored: dict[str, StoredFrame] = {}
     save_at = SAVE_EVERY

@@ -51,7 +51,7 @@ class Start:
         self.record = None if earlier is None else TransferRecord.model_validate(earlier)
         self._held: list[torch.nn.Module] = []
 
-    def prepare(self, network: torch.nn.Module, plan: Plan, channels: int) -> Mapping[str, float] | None:
+    def prepare(self, network: torch.nn.Module, plan: Plan) -> Mapping[str, float] | None:
         """Copy and freeze; returns the factor of every parameter's learning rate, or None for random weights.
 
         Raises
@@ -67,7 +67,7 @@ class Start:
             self.record = _copy(self._source, network, plan, self.record)
         if self.record is None:
             return None
-        transfer = plan.values.transfer
+        transfer, channels = plan.values.transfer, plan.values.input.frames
         rates = learning_rates(network, transfer, channels, fresh=bool(self.record.fresh))
         self._held = freeze(network, rates)
         layers = layers_of(network, channels)
@@ -111,8 +111,15 @@ def _copy(source: StoredModel, network: torch.nn.Module, plan: Plan, earlier: Tr
             where="--init-from",
             todo=f"plan with --set network.name={theirs.name}",
         )
+    given, wanted = source.planned.values.input.frames, plan.values.input.frames
+    if given != wanted:
+        raise UsageError(
+            f"the model takes {given} frames at a time, the plan {wanted} (input.frames)",
+            where="--init-from",
+            todo=f"plan with --set input.frames={given}",
+        )
     fold = PREFERRED if PREFERRED in source.weights else min(source.weights)
-    other = build_network(theirs, list(source.planned.heads))
+    other = build_network(theirs, list(source.planned.heads), input_channels=given)
     load_weights(other, source.weights[fold], where=source.card.name)
     copied = copy_weights(other, list(source.planned.heads), network, list(plan.heads), where="--init-from")
     return TransferRecord(

@@ -7,6 +7,7 @@ then and marked complete at the end. A killed run goes on from it; training refu
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,8 @@ class StoredFrame(Part):
     working: tuple[int, int]
     pixels: dict[str, int]
     sha256: str
+    previous: str | None = None
+    """The frame right before it in its series, where there is one."""
 
 
 class StoreIndex(Document):
@@ -85,6 +88,17 @@ def read_fold(folder: Path, fold: int | str) -> tuple[list[str], list[str]]:
     return list(train), list(val)
 
 
+def window_names(stored: Mapping[str, StoredFrame], frame: str, frames: int) -> list[str]:
+    """The frame and those right before it, at most ``frames``; a frame of another size ends the window."""
+    names = [frame]
+    while len(names) < frames:
+        before = stored[names[-1]].previous
+        if before is None or before not in stored or stored[before].native != stored[frame].native:
+            break
+        names.append(before)
+    return names
+
+
 def frame_files(folder: Path, name: str) -> tuple[Path, Path]:
     """The files of one prepared frame: image and bitmask."""
     return folder / f"{name}.b2nd", folder / f"{name}_seg.b2nd"
@@ -125,13 +139,24 @@ class ErcpDataset(nnUNetDatasetBlosc2):
 
     def load_case(self, identifier: str) -> tuple[NDArray[np.float32], Bitmask, None, dict[str, Any]]:
         """Image (1, 1, y, x) float32, bitmask (1, 1, y, x) uint8, nothing, properties."""
-        base = Path(self.source_folder) / identifier
-        arrays = [
-            blosc2.ndarray_from_cframe(read_bytes(base.with_name(base.name + suffix)))[:]
-            for suffix in (".b2nd", "_seg.b2nd")
-        ]
         stored = self.index[identifier]
-        return arrays[0], arrays[1], None, {"native": stored.native, "working": stored.working}
+        image, bitmask = self._array(identifier, ".b2nd"), self._array(identifier, "_seg.b2nd")
+        return image, bitmask, None, {"native": stored.native, "working": stored.working}
+
+    def load_window(self, identifier: str, frames: int) -> NDArray[np.float32]:
+        """The images (m, y, x) of the frame itself and of those right before it, m ≤ ``frames``; see :func:`window_names`."""
+        names = window_names(self.index, identifier, frames)
+        return np.concatenate([self._array(name, ".b2nd")[0] for name in names])
+
+    def load_bitmask(self, identifier: str) -> Bitmask:
+        """Bitmask (1, y, x) uint8."""
+        bitmask: Bitmask = self._array(identifier, "_seg.b2nd")[:, 0]
+        return bitmask
+
+    def _array(self, identifier: str, suffix: str) -> NDArray[Any]:
+        path = Path(self.source_folder) / f"{identifier}{suffix}"
+        array: NDArray[Any] = blosc2.ndarray_from_cframe(read_bytes(path))[:]
+        return array
 
     @staticmethod
     def get_identifiers(folder: str) -> list[str]:

@@ -103,11 +103,11 @@ class ErcpTrainer(nnUNetTrainer):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> torch.nn.Module:
-        """The network that the plan names; its heads are structures and parents, whatever nnU-Net counts."""
+        """The network that the plan names; its inputs are frames, its heads structures and parents, whatever nnU-Net counts."""
         if not isinstance(plans_manager, ErcpPlans):  # nnU-Net's predictor asks, not its training
             return answer(plans_manager, configuration_manager)
         plan = plans_manager.plan
-        network = build_network(plan.values.network, list(plan.heads))
+        network = build_network(plan.values.network, list(plan.heads), input_channels=plan.values.input.frames)
         network.deep_supervision = enable_deep_supervision and plan.values.network.deep_supervision > 0  # type: ignore[assignment]
         return network
 
@@ -118,7 +118,7 @@ class ErcpTrainer(nnUNetTrainer):
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """The planned optimiser; the learning rate is set at every step by :meth:`learning_rate`."""
         network = unwrapped(self.network)
-        rates = self.start.prepare(network, self.plan, self.num_input_channels)
+        rates = self.start.prepare(network, self.plan)
         return build_optimiser(network, self.plan.values.optimiser, rates), None
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:

@@ -14,6 +14,7 @@ from ercpseg.documents.plan import Plan
 from ercpseg.documents.serving import serving_of
 from ercpseg.frames.prepare import Geometry
 from ercpseg.frames.tiles import predict_tiled
+from ercpseg.frames.windows import filled
 from ercpseg.nnunet.store import ErcpDataset
 from ercpseg.postprocess.finish import finish
 from ercpseg.progress import Progress, track
@@ -66,10 +67,10 @@ def validate(  # noqa: PLR0913  # all needed, all keyword-only
     structures, serving = plan.structure_set, serving_of(plan)
     rows: list[dict[str, Any]] = []
     for name in track(frames, progress, "Validating", len(frames)):
-        image, _, _, properties = dataset.load_case(name)
-        geometry = Geometry(tuple(properties["native"]), tuple(properties["working"]))
+        image = filled(dataset.load_window(name, serving.frames), serving.frames)
+        geometry = Geometry(dataset.index[name].native, dataset.index[name].working)
         with torch.inference_mode():
-            tensor = torch.from_numpy(image[:, 0]).to(device)
+            tensor = torch.from_numpy(image).to(device)
             bitmask = finish(predict_tiled(tensor, plan.values.patch.tile_px, forward), geometry, serving)
         images.write_png(output / "labels" / f"{name}.png", bitmask)
         reference = images.read_png(references / f"{name}.png")

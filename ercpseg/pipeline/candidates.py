@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
-from ercpseg.pipeline.known import REQUEST, Planned, trainable
-from ercpseg.pipeline.prepare import PlanOptions, decide, is_prepared
+from ercpseg.pipeline.known import REQUEST, Planned
+from ercpseg.pipeline.prepare import PlanOptions, decide
+from ercpseg.pipeline.store import check_windows, is_prepared, links_of, prepare_frames
 from ercpseg.progress import Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import sha256_file, write_text
@@ -116,15 +117,17 @@ def _alike(a: Plan, b: Plan) -> bool:
 def prepare_trial(trial: Trial, planned: Planned, used: list[FrameRecord], progress: Progress) -> None:
     """The plan in nnU-Net's words, and frames prepared as it asks; equal preparations share one store."""
     from ercpseg.nnunet.convert import plans_json
-    from ercpseg.nnunet.preprocessor import preprocess
 
     dataset = planned.dataset
     if trial.same_as is not None:
         return
+    space = Workspace(trial.space.root)  # frames and their report are the dataset's
+    links = links_of(space, dataset, used)
+    check_windows(links, trial.plan)
     content = plans_json(trial.plan, planned.fingerprint, trial.space.nnunet_name(dataset.name))
     write_text(trial.space.nnunet_plans_file(dataset.name), json.dumps(content, indent=1) + "\n")
-    if not is_prepared(trial.space, dataset.name, trial.plan):
-        preprocess(trial.space, dataset, trial.plan, [r.frame for r in trainable(used)], progress=progress)
+    if not is_prepared(space, dataset, trial.plan, used):
+        prepare_frames(space, dataset, trial.plan, used, links, progress=progress)
 
 
 def train_trial(

@@ -61,7 +61,7 @@ def _onnx(path: Path, output: Path, folds: tuple[str, ...] | None) -> Exported:
     from ercpseg.inference.runtimes import Task, difference
 
     predictor = Predictor.load(path, folds=folds, device="cpu", tta=False)
-    shape = (1, 1, *predictor.serving.tile_px)
+    shape = (1, predictor.serving.frames, *predictor.serving.tile_px)
     graph, cpu = to_onnx(predictor.networks, shape), torch.device("cpu")
     found = difference(OnnxRuntime(graph, cpu), predictor.chosen.runtime, Task(shape), cpu)
     with new_folder(output) as folder:

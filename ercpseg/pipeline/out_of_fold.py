@@ -115,6 +115,8 @@ def predict_held_out(
 ) -> None:
     """Predict the frames of one fold by its weights alone, but for those that are there already and whole."""
     from ercpseg.inference.predictor import Predictor
+    from ercpseg.nnunet.convert import data_identifier
+    from ercpseg.nnunet.store import read_index, window_names
     from ercpseg.postprocess.finish import native_levels
     from ercpseg.training.model import fold_model, trained_folds
 
@@ -125,20 +127,24 @@ def predict_held_out(
     todo = [frame.frame for frame in frames if frame.frame not in done]
     remove_leftovers(folder)
 
+    def window(frame: str) -> list[str]:
+        return window_names(stored, frame, planned.plan.values.input.frames)
+
     def save() -> None:
         index = OutOfFoldIndex.new(plan_sha256=planned.plan.sha256, weights_sha256=weights, frames=done)
         documents.save(folder / INDEX, index)
 
     if not todo:
         return
+    stored = read_index(space.preprocessed_folder(planned.dataset.name) / data_identifier(planned.plan)).frames
     model = fold_model(space, planned.dataset, planned.plan, planned.fingerprint, fold)
     predictor = Predictor(model, device=device)
     try:
         with progress.task(f"Predicting fold {fold}", len(frames)) as task:
             task.advance(len(frames) - len(todo))
             for number, frame in enumerate(todo, start=1):
-                pixels = images.read_png(raw / f"{frame}_0000.png")
-                levels = native_levels(*predictor.logits(pixels), predictor.serving)
+                pixels, *before = (images.read_png(raw / f"{name}_0000.png") for name in window(frame))
+                levels = native_levels(*predictor.logits(pixels, before), predictor.serving)
                 data = images.encode_png(levels.reshape(-1, levels.shape[-1]))
                 write_bytes(folder / f"{frame}.png", data)
                 done[frame] = hashlib.sha256(data).hexdigest()

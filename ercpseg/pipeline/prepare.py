@@ -15,6 +15,7 @@ from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DataError, UsageError
 from ercpseg.pipeline.bring import bring_in
 from ercpseg.pipeline.known import REQUEST, Located, Planned, locate, trainable, used_records
+from ercpseg.pipeline.store import check_windows, is_prepared, links_of, prepare_frames
 from ercpseg.planner.splits import Splits
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
@@ -97,6 +98,7 @@ def _check_options(options: PlanOptions) -> None:
 def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Progress) -> Planned:
     from ercpseg.fingerprint.collect import measure_dataset, measured_sha256
     from ercpseg.importers.dataset import ImportOptions
+    from ercpseg.nnunet.planning import write_nnunet_plans, write_raw_dataset_json
 
     name = located.name
     folder = space.dataset_folder(name)
@@ -130,9 +132,11 @@ def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Pr
     recipe = load_recipe(options.recipe)
     request = _request(options, recipe, fingerprint)
     old = _known(folder / "plan.json", Plan)
-    if old is not None and _same(folder, request) and is_prepared(space, name, old):
+    if old is not None and _same(folder, request) and is_prepared(space, dataset, old, used):
         return Planned(dataset, fingerprint, old, folder, fresh=False)
     made = decide(space, dataset, fingerprint, recipe, options, write=False)
+    links = links_of(space, dataset, used)
+    check_windows(links, made)
     splits = _split(space, dataset, made, used, options)
     # Nothing can be refused from here on, and a plan without its request counts as not finished.
     if old is not None and not _same(folder, request):
@@ -140,7 +144,11 @@ def _plan(space: Workspace, located: Located, options: PlanOptions, progress: Pr
         progress.say(f"{name} was planned with {changed}; folds that are trained already will not count any more")
     (folder / REQUEST).unlink(missing_ok=True)
     _write(folder, made)
-    _prepare(space, dataset, made, fingerprint, splits, used, options, progress)
+    write_raw_dataset_json(space, dataset, [record.frame for record in records])
+    for warning in splits.warnings:
+        progress.say(f"warning: {warning}")
+    write_nnunet_plans(space, dataset, made, fingerprint, list(splits.folds))
+    prepare_frames(space, dataset, made, used, links, threads=options.threads, progress=progress)
     # Last, so that a plan is only taken as finished when everything after it is done.
     write_text(folder / REQUEST, request)
     return Planned(dataset, fingerprint, made, folder, fresh=True)
@@ -166,16 +174,16 @@ def decide(
 
     device, known = resolve_device(options.device), {} if measured is None else measured
 
-    def measure(network: NetworkValues, patch: tuple[int, int], batch: int, heads: int) -> StepCost:
-        key = (device, network.model_dump_json(), patch, batch, heads)
+    def measure(network: NetworkValues, patch: tuple[int, int], batch: int, heads: int, frames: int) -> StepCost:
+        key = (device, network.model_dump_json(), patch, batch, heads, frames)
         if key not in known:
-            known[key] = StepCost(*measure_step(network, patch, batch, heads, device=device))
+            known[key] = StepCost(*measure_step(network, patch, batch, heads, frames=frames, device=device))
         return known[key]  # type: ignore[no-any-return]
 
-    def forward(network: NetworkValues, tile: tuple[int, int], heads: int) -> float:
-        key = (device, network.model_dump_json(), tile, heads)
+    def forward(network: NetworkValues, tile: tuple[int, int], heads: int, frames: int) -> float:
+        key = (device, network.model_dump_json(), tile, heads, frames)
         if key not in known:
-            known[key] = 1000 * measure_forward(network, tile, heads, device=device)
+            known[key] = 1000 * measure_forward(network, tile, heads, frames=frames, device=device)
         return known[key]  # type: ignore[no-any-return]
 
     budget = Budget(
@@ -215,27 +223,6 @@ def _split(space: Workspace, dataset: Dataset, made: Plan, used: list[FrameRecor
     return make_splits(used, made.values.folds, present, made.values.schedule.seed)
 
 
-def _prepare(  # noqa: PLR0913  # all needed
-    space: Workspace,
-    dataset: Dataset,
-    made: Plan,
-    fingerprint: Fingerprint,
-    splits: Splits,
-    used: list[FrameRecord],
-    options: PlanOptions,
-    progress: Progress,
-) -> None:
-    from ercpseg.nnunet.planning import write_nnunet_plans, write_raw_dataset_json
-    from ercpseg.nnunet.preprocessor import preprocess
-
-    frames = [record.frame for record in trainable(used)]
-    write_raw_dataset_json(space, dataset, frames)
-    for warning in splits.warnings:
-        progress.say(f"warning: {warning}")
-    write_nnunet_plans(space, dataset, made, fingerprint, list(splits.folds))
-    preprocess(space, dataset, made, frames, threads=options.threads, progress=progress)
-
-
 def resolve_device(name: str) -> Literal["cpu", "cuda", "mps"]:
     """``auto`` → the device that training will use here."""
     from ercpseg.inference.predictor import choose_device
@@ -272,18 +259,6 @@ def _request(options: PlanOptions, recipe: Recipe, fingerprint: Fingerprint) -> 
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return json.dumps({**asked, "sha256": digest}, sort_keys=True, indent=1) + "\n"
-
-
-def is_prepared(space: Workspace, name: str, made: Plan) -> bool:
-    """Whether all frames are prepared as the plan asks."""
-    from ercpseg.nnunet.convert import data_identifier
-    from ercpseg.nnunet.store import read_index
-
-    try:
-        read_index(space.preprocessed_folder(name) / data_identifier(made))
-    except DataError:
-        return False
-    return True
 
 
 def _known(path: Path, kind: type[Any]) -> Any:

@@ -21,7 +21,7 @@ from ercpseg.structures import DEFAULT_STRUCTURES
 
 NAME, ALL = "synthetic", "all"
 FRAMES_PER_PATIENT = 3
-SAME = ("preparation", "network", "sampling", "augmentation", "optimiser", "loss")
+SAME = ("preparation", "input", "network", "sampling", "augmentation", "optimiser", "loss")
 """Sections of which the pre-training has what the plan has."""
 OWN = ("preparation.dataset_mean_sd",)
 """Of every dataset its own: grey values of other frames. Patches follow from the frames too."""

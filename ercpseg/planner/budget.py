@@ -61,20 +61,24 @@ class StepCost:
     memory_gb: float
 
 
-Measure = Callable[[NetworkValues, Size, int, int], StepCost]
-"""network, patch (y, x), batch size, heads → cost. The caller measures, so that no tensor is needed here."""
+Measure = Callable[[NetworkValues, Size, int, int, int], StepCost]
+"""network, patch (y, x), batch size, heads, input frames → cost. The caller measures, so that no tensor is needed here."""
 
 
-MeasureForward = Callable[[NetworkValues, Size, int], float]
-"""network, tile (y, x), heads → milliseconds of one forward pass."""
+MeasureForward = Callable[[NetworkValues, Size, int, int], float]
+"""network, tile (y, x), heads, input frames → milliseconds of one forward pass."""
 
 
 class Meter:
-    """Asks ``measure`` and ``forward`` at most once per question; without them every answer is None."""
+    """Asks ``measure`` and ``forward`` at most once per question; without them every answer is None.
 
-    def __init__(self, measure: Measure | None, forward: MeasureForward | None = None):
+    ``frames``: how many the network takes at a time, which is a pin or one.
+    """
+
+    def __init__(self, measure: Measure | None, forward: MeasureForward | None = None, *, frames: int = 1):
         self._measure = measure
         self._forward = forward
+        self._frames = frames
         self._latencies: dict[tuple[NetworkValues, Size, int], float | None] = {}
         self._known: dict[tuple[NetworkValues, Size, int, int], StepCost | None] = {}
 
@@ -89,7 +93,7 @@ class Meter:
         key = (network.model_copy(update={"deep_supervision": 0}), patch, batch, heads)
         if key not in self._known:
             try:
-                self._known[key] = self._measure(*key)
+                self._known[key] = self._measure(*key, self._frames)
             except ResourceError:
                 self._known[key] = None
         return self._known[key]
@@ -111,7 +115,7 @@ class Meter:
         key = (network.model_copy(update={"deep_supervision": 0}), tile, heads)
         if key not in self._latencies:
             try:
-                self._latencies[key] = self._forward(*key)
+                self._latencies[key] = self._forward(*key, self._frames)
             except ResourceError:
                 self._latencies[key] = None
         return self._latencies[key]

@@ -94,6 +94,17 @@ def dilation(case: Case) -> Found:
             yield keys, f"{name} is thinned after prediction, but its training masks are not thickened (R23)."
 
 
+def input_frames(case: Case) -> Found:
+    """Frames before others where there are none."""
+    frames, series = case.values.input.frames, case.fingerprint.series
+    if frames > 1 and not series:
+        yield (
+            ("input.frames",),
+            f"the network takes {frames} frames of a series, but no series is known, so every frame is repeated {frames} times "
+            "(R11).",
+        )
+
+
 def mirroring(case: Case) -> Found:
     """Frames as no patient lies."""
     axes, sides = case.values.augmentation.mirror_axes, case.fingerprint.entry_sides

@@ -18,6 +18,7 @@ CHECKS: tuple[Callable[[Case], Found], ...] = (
     checks_frames.polarity,
     checks_frames.field,
     checks_frames.normalisation,
+    checks_frames.input_frames,
     checks_frames.dilation,
     checks_frames.mirroring,
     checks_frames.elastic,

@@ -17,6 +17,7 @@ from ercpseg.planner.frequencies import with_frequencies
 from ercpseg.planner.pins import apply_pins, check_options, check_pins, check_value
 from ercpseg.planner.rule import Choice, Context, RuleText
 from ercpseg.planner.rules import KEYS, RULES
+from ercpseg.planner.rules_frame import USUAL_FRAMES
 
 
 def make_plan(
@@ -74,7 +75,7 @@ def make_plan(
         check(key, pins[key], [key])
     decided, decisions = dict[str, Any](), list[Decision]()
     warnings = list(fingerprint.warnings)
-    context = Context(learnt, _asked(budget, pins), Meter(measure, forward), pins, decided, names)
+    context = Context(learnt, _asked(budget, pins), _meter(measure, forward, pins), pins, decided, names)
     for rule in RULES:
         advice = rule.decide(context)
         warnings += advice.warnings
@@ -111,6 +112,11 @@ def _few_shot(context: Context, key: str) -> Context:
     """The context with the time that is usual for few-shot, once that is decided to be so."""
     few = key == "transfer.made_for" and context.few_shot is not None
     return replace(context, budget=replace(context.budget, few_shot=True)) if few else context
+
+
+def _meter(measure: Measure | None, forward: MeasureForward | None, pins: Mapping[str, Any]) -> Meter:
+    """What is measured before R11 decides has to be what stands in the plan: a pin, or what the rule always says."""
+    return Meter(measure, forward, frames=pins.get("input.frames", USUAL_FRAMES))
 
 
 def _document(fingerprint: Fingerprint, recipe: Recipe, decisions: list[Decision], warnings: Sequence[str]) -> Plan:
@@ -186,7 +192,7 @@ def check_values(values: PlanValues) -> None:
     from ercpseg.postprocess.apply import check_steps
 
     network = values.network
-    check_network(network.name, network.features, network.deep_supervision, network.options)
+    check_network(network.name, network.features, network.deep_supervision, network.options, values.input.frames)
     problems = []
     multiple = divisor(values.network.name, values.network.features)
     for key, size in {"patch.size_px": values.patch.size_px, "patch.tile_px": values.patch.tile_px}.items():

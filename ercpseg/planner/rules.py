@@ -25,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("preparation.field_mask",), rules_frame.field_mask),
     Rule(("preparation.median_px",), rules_frame.denoise),
     Rule(("preparation.erode_px", "preparation.equalise", "preparation.sharpen"), rules_frame.enhancement),
+    Rule(("input.frames",), rules_frame.input_frames),
     Rule(("network.name",), rules_frame.network_name),
     Rule(("preparation.working_long_side_px",), rules_size.working_size),
     Rule(("heads.structures", "heads.parents", "heads.of"), rules_network.heads),

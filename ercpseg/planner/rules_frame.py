@@ -16,6 +16,8 @@ MIXED_FRAC = 0.1
 """Share of the rarer polarity from which data count as mixed."""
 REAL_TIME_MS = 66.0
 """Frames at 15 per second; FRA-Net took 66.5 ms."""
+USUAL_FRAMES = 1
+"""Frames that a network takes at a time where nobody asks for more."""
 RESIDUAL_MEMORY_GB, RESIDUAL_FRAMES = 10.0, 200
 
 
@@ -194,6 +196,28 @@ def field_mask(context: Context) -> Advice:
         because = f"As the frames of the weights of {context.few_shot} were (R12)."
     why = "Dead pixels would shift mean and contrast." if masked else "There is next to nothing to mask out."
     return Advice({"preparation.field_mask": Choice(masked, because, inputs, ((not masked, why),))})
+
+
+def input_frames(context: Context) -> Advice:
+    """R11: frames of the input.
+
+    Decides: how many frames of a series the network sees at once: the frame itself, then those right before it.
+    From: the number of series; nothing in the data says that more frames help, so it is one unless a person asks.
+    Because: one frame did about as well as four (within 4 to 5 %) where both were tried on fluoroscopy. Every further frame has
+    to be there, in training and in use, and costs time to read and to augment; on stills it only repeats what is known. Whether
+    it gains is for a comparison to show (``light-unet:frames-2`` and others).
+    Source: Gherardini 2020 (one frame against Ambrosini's four); Ambrosini 2017 [E1]
+    """
+    series = context.fingerprint.series
+    others = (
+        (
+            4,
+            "Ambrosini's network took four; Gherardini found one about as good, and four times as much has to be read.",
+        ),
+        (2, "The frame before alone shows what moves; no published figure says that it helps here."),
+    )
+    because = f"One frame did about as well as four on fluoroscopy; {series} series would have to be complete for more."
+    return Advice({"input.frames": Choice(USUAL_FRAMES, because, {"series": series}, others)})
 
 
 def network_name(context: Context) -> Advice:

@@ -25,7 +25,7 @@ BACKWARD_FACTOR = 1.85
 OTHER_MEMORY_BYTES = 50e6
 """Frames that are read and cut, stacks of threads, validation. Measured."""
 READING_S = 0.005
-"""Reading and cutting one sample of a batch, on the thread that competes with the step for the cores. Measured."""
+"""Reading and cutting one frame of a batch, on the thread that competes with the step for the cores. Measured."""
 OTHER_TIME_FACTOR = 1.3
 """Time of an iteration on a CPU, over that of its step: optimiser, validation, saving. Measured."""
 USUAL = AugmentationValues(
@@ -47,7 +47,7 @@ USUAL = AugmentationValues(
 
 
 def measure_step(
-    network: NetworkValues, patch: Size, batch: int, heads: int, *, device: str = "cpu", steps: int = 3
+    network: NetworkValues, patch: Size, batch: int, heads: int, *, frames: int = 1, device: str = "cpu", steps: int = 3
 ) -> tuple[float, float]:
     """Seconds of a training iteration on random data, and the memory it takes in GB.
 
@@ -59,20 +59,20 @@ def measure_step(
     from ercpseg.losses.options import Term
 
     where = torch.device(device)
-    model = build_network(network, heads).to(where)
+    model = build_network(network, heads, input_channels=frames).to(where)
     if device == "cpu":
         model = model.to(memory_format=torch.channels_last)
     names = [f"head{i}" for i in range(heads)]
     loss = WeightedSum(names, [Term("dice"), Term("focal")], level_weights=(1.0, 0.5)[: network.deep_supervision + 1])
     loss = loss.to(where)
     generator = torch.Generator().manual_seed(0)
-    data = torch.randn((batch, 1, *patch), generator=generator).to(where)
+    data = torch.randn((batch, frames, *patch), generator=generator).to(where)
     target = (torch.rand((batch, heads, *patch), generator=generator) > 0.9).to(torch.uint8).to(where)
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     kept = _Kept()
     times = []
-    with _Beside(patch, batch, heads) if device == "cpu" else _nothing() as beside:
+    with _Beside(patch, batch, heads, frames) if device == "cpu" else _nothing() as beside:
         for step in range(steps + 1):
             start = time.perf_counter()
             if beside is not None:
@@ -89,17 +89,19 @@ def measure_step(
     parameters = sum(p.numel() for p in model.parameters())
     waiting = QUEUED_BATCHES * (data.nbytes + target.nbytes)
     memory = BACKWARD_FACTOR * kept.bytes + BYTES_PER_PARAMETER * parameters + waiting + OTHER_MEMORY_BYTES
-    seconds = OTHER_TIME_FACTOR * sorted(times[1:])[steps // 2] + READING_S * batch
+    seconds = OTHER_TIME_FACTOR * sorted(times[1:])[steps // 2] + READING_S * batch * frames
     return seconds, memory / 1e9
 
 
-def measure_forward(network: NetworkValues, tile: Size, heads: int, *, device: str = "cpu", passes: int = 5) -> float:
+def measure_forward(
+    network: NetworkValues, tile: Size, heads: int, *, frames: int = 1, device: str = "cpu", passes: int = 5
+) -> float:
     """Median seconds of a forward pass of one tile on random data, as prediction makes it; one warm-up pass."""
     where = torch.device(device)
-    model = build_network(network, heads).to(where).eval()
+    model = build_network(network, heads, input_channels=frames).to(where).eval()
     if device == "cpu":
         model = model.to(memory_format=torch.channels_last)
-    data = torch.randn((1, 1, *tile), generator=torch.Generator().manual_seed(0)).to(where)
+    data = torch.randn((1, frames, *tile), generator=torch.Generator().manual_seed(0)).to(where)
     times = []
     with torch.inference_mode():
         for _ in range(passes + 1):
@@ -136,12 +138,13 @@ class _Kept:
 class _Beside:
     """Prepares random batches on a thread, as many as there are steps, while the block runs."""
 
-    def __init__(self, patch: Size, batch: int, heads: int):
+    def __init__(self, patch: Size, batch: int, heads: int, frames: int):
         from ercpseg.augmentation.build import training_transforms
 
         transforms = training_transforms(USUAL, {f"head{i}": 1 << min(i, 6) for i in range(heads)}, patch)
-        size = (1, round(1.25 * patch[0]), round(1.25 * patch[1]))
-        sample: dict[str, Any] = {"image": torch.zeros(size), "segmentation": torch.ones(size, dtype=torch.int16)}
+        size = (round(1.25 * patch[0]), round(1.25 * patch[1]))
+        segmentation = torch.ones((1, *size), dtype=torch.int16)
+        sample: dict[str, Any] = {"image": torch.zeros((frames, *size)), "segmentation": segmentation}
         self._wanted, self._ready, self._stop = threading.Semaphore(1), threading.Semaphore(0), threading.Event()
 
         def work() -> None:

@@ -91,8 +91,9 @@ def test_the_same_masks_as_ours(opened: Any, ours: Predictor, frames: list[Path]
     [
         (2, {"augmentation__mirror_axes": [0, 1], "patch__tile_px": [32, 48], "patch__whole_frame": False}),
         (1, {"heads__structures": ["endoscope"], "heads__parents": []}),
+        (1, {"input__frames": 3}),  # the frame is repeated
     ],
-    ids=["tiles-folds-mirrors", "one-structure"],
+    ids=["tiles-folds-mirrors", "one-structure", "several-frames"],
 )
 def test_the_same_logits_and_masks_of_random_networks(
     make_model: Any, tmp_path: Path, folds: int, options: Any

@@ -182,13 +182,13 @@ def three_patients() -> Fingerprint:
     )
 
 
-def steady(network: NetworkValues, patch: Size, batch: int, heads: int) -> StepCost:
+def steady(network: NetworkValues, patch: Size, batch: int, heads: int, frames: int = 1) -> StepCost:
     """A machine whose cost grows with the pixels: 0.12 s for the light network and 1 s for others per 512² sample."""
     samples = batch * patch[0] * patch[1] / 512**2
     return StepCost((0.12 if network.name == "light" else 1.0) * samples, 0.2 * samples)
 
 
-def forward_steady(network: NetworkValues, tile: Size, heads: int) -> float:
+def forward_steady(network: NetworkValues, tile: Size, heads: int, frames: int = 1) -> float:
     """Milliseconds of a pass on that machine: a third of a step of one sample."""
     return 333 * steady(network, tile, 1, heads).seconds_per_iteration
 

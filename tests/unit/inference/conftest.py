@@ -27,7 +27,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> ModelMaker:
         weights = {}
         for fold in range(folds):
             torch.manual_seed(10 + fold)
-            network = build_network(plan.values.network, len(plan.heads))
+            network = build_network(plan.values.network, len(plan.heads), input_channels=plan.values.input.frames)
             with torch.no_grad():
                 for name, parameter in network.named_parameters():
                     # so that the logits lie well on both sides of zero
@@ -37,7 +37,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> ModelMaker:
                         parameter.zero_()
                 network.train()
                 for _ in range(5):
-                    network(torch.randn(4, 1, 32, 32))
+                    network(torch.randn(4, plan.values.input.frames, 32, 32))
             weights[f"fold_{fold}.safetensors"] = encode_arrays(weights_of(network), {})
         folder = tmp_path_factory.mktemp("model") / "model"
         write_model(folder, plan, card_of(plan, weights), weights)

@@ -147,6 +147,12 @@ def test_what_speaks_against_a_pin_is_told(data: Any, pins: dict[str, Any], word
     assert all("pinned)" in w for w in found)
 
 
+def test_frames_of_series_that_nobody_knows() -> None:
+    stills = fingerprint(martin_like().structures, series=0)
+    assert "so every frame is repeated 4 times (R11)" in told(stills, input__frames=4)[0]
+    assert told(stills, input__frames=1) == told(martin_like(), input__frames=4) == []
+
+
 def test_budgets() -> None:
     small = Budget("cpu", 0.5, 60.0, 2, latency_ms=20.0)
     found = told(ercp_like(), small, True, patch__batch_size=16, schedule__epochs=1000)
@@ -158,4 +164,4 @@ def test_budgets() -> None:
 
 
 def test_every_check_is_tried() -> None:
-    assert len(CHECKS) == len(set(CHECKS)) == 16
+    assert len(CHECKS) == len(set(CHECKS)) == 17

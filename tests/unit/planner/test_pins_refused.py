@@ -41,6 +41,7 @@ def plan(budget: Budget = CPU, **pins: Any) -> Any:
         {"preparation__dilate_px": {"nosuch": 1}},
         {"tuning__longest_gap_px": {"nosuch": 3}},
         {"sampling__structure_share": {"nosuch": 1}},
+        *({"input__frames": frames} for frames in (0, 9, 2.5, True, "four", "4")),
     ],
     ids=lambda pins: f"{next(iter(pins))}={next(iter(pins.values()))}"[:50],
 )
@@ -92,7 +93,7 @@ def test_one_fold_holds_nothing_out() -> None:
 
 
 def test_a_faster_network_is_taken_where_the_measured_one_is_too_slow() -> None:
-    def forward(network: Any, tile: Any, heads: int) -> float:
+    def forward(network: Any, tile: Any, heads: int, frames: int) -> float:
         return 10.0 if network.name == "realtime" else 60.0
 
     budget = Budget("cpu", 8.0, 600.0, 2, latency_ms=33.0)

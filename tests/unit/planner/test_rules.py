@@ -267,7 +267,7 @@ def test_the_network_follows_memory_frames_and_latency() -> None:
 
 
 def test_frames_shrink_until_one_is_segmented_in_time() -> None:
-    def forward(network: NetworkValues, tile: Size, heads: int) -> float:
+    def forward(network: NetworkValues, tile: Size, heads: int, frames: int) -> float:
         return 40.0 * tile[0] * tile[1] / 512**2
 
     def working(latency_ms: float | None) -> tuple[int, float | None, bool]:
@@ -317,7 +317,7 @@ def test_nnunets_own_count_of_the_residual_encoders_features() -> None:
 
 
 def test_a_short_time_makes_frames_smaller_but_never_loses_the_wire() -> None:
-    def slow(network: NetworkValues, patch: Size, batch: int, heads: int) -> StepCost:
+    def slow(network: NetworkValues, patch: Size, batch: int, heads: int, frames: int) -> StepCost:
         return StepCost(batch * patch[0] * patch[1] / 512**2, 1.0)
 
     wire = fingerprint({"guidewire": structure(0.005, spread(6.0, 4.0), 500.0, 900.0)})
@@ -332,7 +332,7 @@ def test_a_short_time_makes_frames_smaller_but_never_loses_the_wire() -> None:
 def test_the_time_is_judged_by_steps_of_four_windows() -> None:
     asked: list[tuple[Size, int]] = []
 
-    def measure(network: NetworkValues, patch: Size, batch: int, heads: int) -> StepCost:
+    def measure(network: NetworkValues, patch: Size, batch: int, heads: int, frames: int) -> StepCost:
         asked.append((patch, batch))
         return StepCost(0.1, 1.0)
 
@@ -503,7 +503,7 @@ def test_small_frames_get_fewer_levels() -> None:
 
 
 def test_a_batch_that_does_not_fit_is_halved() -> None:
-    def tight(network: NetworkValues, patch: Size, batch: int, heads: int) -> StepCost:
+    def tight(network: NetworkValues, patch: Size, batch: int, heads: int, frames: int) -> StepCost:
         if batch > 4:
             raise ResourceError("out of memory")
         return StepCost(0.01, 3.0 * batch)
