@@ -23,8 +23,8 @@ def made_for(context: Context) -> Advice:
     """R12: few-shot.
 
     Decides: whether this is few-shot, and the shipped weights that sizes, rates, time and mixing are then chosen for.
-    From: the number of frames, the structures, the frames' longer side; a network that a person pinned; the time that a frame
-    may take in prediction.
+    From: the number of frames, the structures, the frames' longer side; a network or several frames at a time that a person
+    pinned; the time that a frame may take in prediction.
     Because: a hundred frames is the least that a published fluoroscopy network learnt from by itself (and had to be enlarged
     tenfold for it); with fewer, weights that have seen the scene are worth more than a longer training. They fit what they
     were made for: their network, their channels, frames of their size (enlarged at most 1.5 times), at least one of their
@@ -40,8 +40,10 @@ def made_for(context: Context) -> Advice:
     if not few:
         value, because = None, f"{f.frames} frames are not few ({limit})."
     elif name is None:
-        value = None
-        because = f"{f.frames} frames are few ({limit}), but no weights of {context.pins['network.name']} are shipped."
+        value, wanted = None, context.pinned("network.name", "any network")
+        at_once = context.pinned("input.frames", 1)
+        what = wanted if at_once == 1 else f"{wanted} for {at_once} frames at a time"
+        because = f"{f.frames} frames are few ({limit}), but no weights of {what} are shipped."
     elif side * MOST_ENLARGED < SHIPPED[name].long_side_px:
         value = None
         because = (
@@ -60,7 +62,9 @@ def made_for(context: Context) -> Advice:
 
 
 def _weights(context: Context) -> str | None:
-    """The shipped weights of the pinned network, else the first that are fast enough, else the fastest."""
+    """The shipped weights of the pinned network, else the first that are fast enough, else the fastest. All take one frame."""
+    if context.pinned("input.frames", 1) != 1:
+        return None
     pinned = context.pinned("network.name", None)
     if pinned is not None:
         return pinned if pinned in SHIPPED else None

@@ -131,8 +131,11 @@ def test_making_the_frames_may_not_take_the_time_there_is() -> None:
 def test_weights_follow_a_pinned_network_and_the_latency() -> None:
     assert planned(few(), network__name="realtime").values.transfer.made_for == "realtime"
     assert planned(few(), network__name="unet").values.transfer.made_for is None
+    several = planned(few(), input__frames=2)  # the shipped weights take one frame: none of them would fit
+    assert several.values.transfer.made_for is None
+    assert "no weights of any network for 2 frames at a time" in several.decision("transfer.made_for").because
 
-    def forward(network: NetworkValues, tile: Size, heads: int) -> float:
+    def forward(network: NetworkValues, tile: Size, heads: int, frames: int) -> float:
         return {"light": 60.0, "realtime": 12.0}[network.name]
 
     fast = planned(few(), Budget("cpu", 8.0, latency_ms=33.0), forward)
