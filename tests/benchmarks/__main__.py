@@ -25,6 +25,7 @@ from tests.benchmarks import (
     recipes,
     shipped,
     throughput,
+    transfer_study,
     windows,
 )
 from tests.benchmarks.machine import machine
@@ -50,6 +51,7 @@ BENCHMARKS = {
     "zero-shot": shipped.zero_shot,
     "few-shot": shipped.few_shot,
     "transfer": shipped.transfer,
+    "transfer-study": transfer_study.run_benchmark,
     "realism": realism.run_benchmark,
 }
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"

@@ -28,12 +28,14 @@ SCORES = "scores.csv"
 
 @dataclass(frozen=True)
 class Arm:
-    """One training: ``name`` is its folder; ``pins`` are decisions that it does not leave to the recipe."""
+    """One training: ``name`` is its folder; ``pins`` are decisions that it does not leave to the recipe;
+    ``init_from``: the model that it begins from."""
 
     name: str
     recipe: str
     seed: int = 1
     pins: tuple[str, ...] = ()
+    init_from: str | None = None
 
 
 @contextmanager
@@ -55,7 +57,7 @@ def make_frames(root: Path, domain: str = DOMAIN, size: str = SIZE) -> None:
              domain, "--size", size, "--seed", seed])  # fmt: skip
 
 
-def plan(root: Path, arm: Arm) -> Path:
+def plan(root: Path, arm: Arm, *, minutes: float = MINUTES) -> Path:
     """Plan an arm; returns its workspace."""
     workspace = root / arm.name
     command = [
@@ -67,7 +69,7 @@ def plan(root: Path, arm: Arm) -> Path:
         "--device",
         DEVICE,
     ]
-    command += ["--time-budget", f"{MINUTES * 60:.0f}s", "--workspace", str(workspace)]
+    command += ["--time-budget", f"{minutes * 60:.0f}s", "--workspace", str(workspace)]
     for pin in (f"schedule.seed={arm.seed}", "folds.count=1", *arm.pins):
         command += ["--set", pin]
     run(command, environment=_one_core())
@@ -78,7 +80,8 @@ def train(root: Path, arm: Arm) -> list[FrameScore]:
     """Train on all frames, predict the test frames, score them."""
     ercpseg, out, place = script("ercpseg"), root / f"out-{arm.name}", ["--workspace", str(root / arm.name)]
     if not (out / SCORES).exists():
-        run([ercpseg, "train", "train", "all", *place], environment=_one_core())
+        begin = [] if arm.init_from is None else ["--init-from", arm.init_from]
+        run([ercpseg, "train", "train", "all", *begin, *place], environment=_one_core())
         run([ercpseg, "predict", str(root / "test"), str(out), "--model", "train", "--no-overlays", "--runtime", "torch",
              "--no-tta", *place], environment=_one_core())  # fmt: skip
         run([ercpseg, "evaluate", str(out), str(root / "test")], environment=_one_core())

@@ -26,7 +26,7 @@ def data(name: str) -> Path:
     return Path(root) / name
 
 
-def _split(source: Path, target: Path, wanted) -> None:
+def split(source: Path, target: Path, wanted) -> None:
     """Copy the frames whose stem ``wanted`` accepts, with their masks."""
     for folder in [source / "images", *sorted((source / "masks").iterdir())]:
         for path in sorted(folder.iterdir()):
@@ -50,8 +50,8 @@ def xca() -> str:
     """The 40 training angiograms, ten minutes of training, the 40 testing angiograms."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        _split(data("xca-vessels"), root / "train", lambda stem: stem.startswith("training"))
-        _split(data("xca-vessels"), root / "test", lambda stem: stem.startswith("testing"))
+        split(data("xca-vessels"), root / "train", lambda stem: stem.startswith("training"))
+        split(data("xca-vessels"), root / "test", lambda stem: stem.startswith("testing"))
         scores, seconds = _train_and_score(root, "xca", "all", "10m")
     return (
         "## Coronary angiograms (real)\n\n"
@@ -63,8 +63,8 @@ def xca() -> str:
 def xca_against_nnunet() -> str:
     """The same frames, ``auto`` and ``nnunet`` side by side, a core each, the same minutes."""
     with arms.folder() as root:
-        _split(data("xca-vessels"), root / "train", lambda stem: stem.startswith("training"))
-        _split(data("xca-vessels"), root / "test", lambda stem: stem.startswith("testing"))
+        split(data("xca-vessels"), root / "train", lambda stem: stem.startswith("training"))
+        split(data("xca-vessels"), root / "test", lambda stem: stem.startswith("testing"))
         both = [arms.Arm(f"{name}{seed}", name, seed) for seed in XCA_SEEDS for name in ("nnunet", "auto")]
 
         def work(arm: arms.Arm) -> list[FrameScore]:
@@ -97,8 +97,8 @@ def cxr() -> str:
         source = data("cxr-lines")
         stems = sorted(path.stem for path in (source / "images").iterdir())
         held_out = set(stems[::5])
-        _split(source, root / "train", lambda stem: stem not in held_out)
-        _split(source, root / "test", lambda stem: stem in held_out)
+        split(source, root / "train", lambda stem: stem not in held_out)
+        split(source, root / "test", lambda stem: stem in held_out)
         scores, seconds = _train_and_score(root, "cxr", "all", "5m")
     return (
         "## Chest X-rays with lines (real)\n\n"
