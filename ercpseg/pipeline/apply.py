@@ -140,7 +140,7 @@ def _predict(  # one caller
         summary = writer.finish(run, progress)
     if not summary.used:
         raise _nothing_usable(frames.root, writer.reasons)
-    return replace(summary, shift=tuple(finding.text for finding in watch.findings()))
+    return replace(summary, shift=watch.warnings())
 
 
 def serve(

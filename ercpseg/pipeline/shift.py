@@ -102,6 +102,7 @@ class Watch:
         self._sure = self._step * max(1, math.ceil(total / SURE_FRAMES / self._step))
         self._outside_frac = outside_frac
         self._seen, self._spent_s, self._started = 0, 0.0, started
+        self._foreign = 0
 
     @property
     def wants_probabilities(self) -> bool:
@@ -122,6 +123,7 @@ class Watch:
         """Pass a prediction on, and measure it if it is in the sample."""
         self.sink.write(frame, bitmask, milliseconds, probabilities)
         number, self._seen = self._seen, self._seen + 1
+        self._foreign += frame.about.modality == "other"
         sure = number % self._sure == 0 and number // self._sure < SURE_FRAMES
         if not self.card.ranges or (number % self._step and not sure):
             return
@@ -143,11 +145,18 @@ class Watch:
         """What lies outside; empty when nothing does or nothing could be compared."""
         return find_shift(list(self.measured.values()), self.card, self._outside_frac)
 
+    def warnings(self) -> tuple[str, ...]:
+        """What whoever predicts must hear of the frames, a sentence each."""
+        count = f"{self._foreign} of {self._seen} frames"
+        foreign = f"{count} are of a DICOM class that is no X-ray projection (frames.csv says which)."
+        return (*([foreign] if self._foreign else []), *(finding.text for finding in self.findings()))
+
     def record(self) -> dict[str, Any]:
         """For ``run.json``."""
         findings = [vars(finding) for finding in self.findings()]
         patients = len({m.patient for m in self.measured.values()})
         known = {"frames": len(self.measured), "patients": patients, "findings": findings}
+        known |= {"no_projection": self._foreign} if self._foreign else {}
         return known if self.card.ranges else {**known, "note": NO_RANGES}
 
     def _measure(self, frame: Frame, bitmask: Bitmask) -> dict[str, float]:

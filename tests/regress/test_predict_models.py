@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ercpseg.storage.images import read_png, write_png
+from ercpseg.storage.tables import read_table
 from tests.unit.cli.command import Command, process, snapshot
-from tests.unit.cli.test_apply import picture
+from tests.unit.cli.test_apply import picture, write_dicom
 from tests.unit.inference.conftest import make_model
 
 __all__ = ["make_model"]
@@ -88,6 +89,63 @@ def test_an_unknown_network_is_refused(command, make_model, tmp_path: Path) -> N
     error = command.fails(65, "predict", tmp_path / "in", tmp_path / "out", "--model", tmp_path / "model")
     assert "u2net" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_of_another_modality_are_told(command, model: Path, tmp_path: Path) -> None:
+    """A slice of a CT looks like a frame to everything but its class, which may be wrong: people hear of it."""
+    for name, kind in (("ct", "2"), ("mr", "4"), ("xa", "12.1"), ("sc", "7")):
+        write_dicom(tmp_path / "in" / f"{name}.dcm", picture(0), SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{kind}")
+    out = command.succeeds("predict", tmp_path / "in", tmp_path / "out", "--model", model)
+    assert "warning: 2 of 4 frames are of a DICOM class that is no X-ray projection (frames.csv says which)." in out
+    notes = {row["frame"]: row["reason"] for row in read_table(tmp_path / "out" / "frames.csv")}
+    assert {name for name, note in notes.items() if "no X-ray projection" in note} == {"ct", "mr"}
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["shift"]["no_projection"] == 2
+    (tmp_path / "in" / "ct.dcm").unlink()
+    (tmp_path / "in" / "mr.dcm").unlink()
+    assert "X-ray projection" not in command.succeeds("predict", tmp_path / "in", tmp_path / "out", "--model", model)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (7, 3), (900, 12)])
+def test_frames_of_odd_sizes_have_masks_of_their_size(
+    command, model: Path, tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    pixels = np.arange(shape[0] * shape[1], dtype=np.uint32).reshape(shape) % 251
+    write_png(tmp_path / "in" / "f.png", pixels.astype(np.uint8))
+    ended = command("predict", tmp_path / "in", tmp_path / "out", "--model", model)
+    if shape == (1, 1):  # all pixels are equal
+        assert (ended.code, "constant" in ended.err) == (65, True)
+        return
+    assert ended.code == 0
+    assert read_png(tmp_path / "out" / "labels" / "f.png").shape == shape
+
+
+def test_an_output_inside_the_input_is_no_input_of_the_next_run(command, model: Path, tmp_path: Path) -> None:
+    write_png(tmp_path / "in" / "f.png", picture())
+    for ignored in (0, 1):
+        command.succeeds("predict", tmp_path / "in", tmp_path / "in" / "out", "--model", model)
+        rows = read_table(tmp_path / "in" / "out" / "frames.csv")
+        assert [row["frame"] for row in rows if row["status"] == "used"] == ["f"]
+        assert [row["code"] for row in rows if row["status"] == "ignored"] == ["output"] * ignored
+
+
+def test_a_frame_whose_results_do_not_fit_the_memory(command, model: Path, tmp_path: Path, monkeypatch) -> None:
+    from ercpseg.export import png
+
+    def drawn(path: Path, *rest, **options) -> None:
+        if path.name == "b.png" and path.parent.name == "overlays":
+            raise MemoryError
+        write_png(path, *rest, **options)
+
+    for number, name in enumerate("abc"):
+        write_png(tmp_path / "in" / f"{name}.png", picture(number))
+    monkeypatch.setattr(png, "write_png", drawn)
+    words = ("predict", tmp_path / "in", tmp_path / "out", "--model", model)
+    ended = command(*words)
+    assert (ended.code, ended.out.splitlines()[0][:36]) == (3, "3 found = 2 used + 1 refused + 0 ign")
+    assert [path.name for path in sorted((tmp_path / "out").rglob("b.png"))] == []
+    monkeypatch.undo()
+    command.succeeds(*words)
+    assert read_png(tmp_path / "out" / "labels" / "b.png").any()
 
 
 def test_an_output_that_is_the_input(command, model: Path, tmp_path: Path) -> None:
