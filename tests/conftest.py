@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# As every command does (ercpseg/cli/threads.py), before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 if os.environ.get("CI"):  # there the same examples every time: what is submitted is judged, not the luck of a draw
     settings.register_profile("ci", derandomize=True)
     settings.load_profile("ci")

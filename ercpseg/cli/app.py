@@ -13,6 +13,7 @@ import typer
 from ercpseg import errors
 from ercpseg.cli import apply, assess, bring, compare, datasets, deploy, learn, make, plans, prepare, tune
 from ercpseg.cli.console import WARNINGS, fail
+from ercpseg.cli.threads import wait_without_spinning
 from ercpseg.version import __version__
 
 HELP = """Self-configuring segmentation of ERCP X-ray fluoroscopy: endoscope, guidewire, bile duct, stones.
@@ -63,7 +64,7 @@ def _root(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    pass
+    wait_without_spinning()
 
 
 def run(arguments: list[str]) -> int:

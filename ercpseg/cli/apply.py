@@ -11,7 +11,6 @@ import typer
 from ercpseg import errors
 from ercpseg.cli.console import ConsoleProgress, say
 from ercpseg.cli.options import BatchOption, DeviceOption, PrecisionOption, RuntimeOption, WorkspaceOption
-from ercpseg.cli.threads import wait_without_spinning
 
 if TYPE_CHECKING:
     from ercpseg.pipeline.apply import PredictOptions
@@ -71,7 +70,6 @@ def predict(
     from ercpseg.pipeline.apply import DEFAULT_MODEL, PredictOptions
     from ercpseg.pipeline.apply import predict as run
 
-    wait_without_spinning()
     if output is None and str(source) != "-":
         raise errors.UsageError("OUTPUT is missing", where="ercpseg predict", expected="a folder to write to")
     if output is None and (format_ != "png" or not overlays):

@@ -9,7 +9,6 @@ import typer
 
 from ercpseg.cli.console import ConsoleProgress, say, table
 from ercpseg.cli.options import DeviceOption, PrecisionOption, RuntimeOption, WorkspaceOption
-from ercpseg.cli.threads import wait_without_spinning
 
 FoldOption = Annotated[
     str | None,
@@ -44,7 +43,6 @@ def bench(
     from ercpseg.pipeline.bench import BenchOptions
     from ercpseg.pipeline.bench import bench as run
 
-    wait_without_spinning()
     options = BenchOptions(size, batch, calls, device, runtime, precision, tta, _folds(fold), format_)
     result = run(model, output, workspace=workspace, options=options, progress=ConsoleProgress())
     rows = [[name, *(f"{value:.2f}" for value in row.values())] for name, row in result.percentiles().items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from ercpseg import errors
-from ercpseg.cli.app import COMMANDS
+from ercpseg.cli.app import COMMANDS, run
 from ercpseg.version import __version__
 from tests.unit.cli.command import environment, process
 
@@ -101,7 +102,6 @@ def test_every_error_is_one_line_and_its_exit_code(command, monkeypatch, error, 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(monkeypatch, capsys, place: int) -> None:
-    from ercpseg.cli.app import run
 
     failing(monkeypatch, RuntimeError("what happened"))
     words = ["plans", "any"]
@@ -181,3 +181,12 @@ def test_ctrl_c_and_sigterm_outside_of_training(number: signal.Signals) -> None:
         _, err = waiting.communicate(timeout=30)
     assert waiting.returncode == 75
     assert err == "error: stopped; run the same command to go on\n"
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_every_command_has_the_threads_sleep_unless_told_otherwise(monkeypatch, given, kept) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert run(["plans", "list"]) == 0
+    assert os.environ["OMP_WAIT_POLICY"] == kept
