@@ -74,8 +74,9 @@ class OnnxRuntime:
     """onnxruntime on the CPU, or on CUDA where its CUDA package is installed."""
 
     name = "onnxruntime"
+    side_by_side = True
 
-    def __init__(self, graph: bytes, device: torch.device):
+    def __init__(self, graph: bytes, device: torch.device, threads: int | None = None):
         try:
             import onnxruntime
         except ImportError as error:
@@ -88,7 +89,7 @@ class OnnxRuntime:
                 todo="use --runtime torch or --device cpu",
             )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
         options.log_severity_level = 3
         # Threads that wait by spinning steal the cores from those that decode and write.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

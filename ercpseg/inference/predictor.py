@@ -22,6 +22,7 @@ from ercpseg.frames.prepare import Geometry, prepare
 from ercpseg.frames.stock import prepare_stock
 from ercpseg.frames.tiles import gaussian, gaussian_stock, predict_tiled_batch
 from ercpseg.frames.windows import filled
+from ercpseg.inference.lanes import Lanes
 from ercpseg.inference.runtimes import Chosen, Task, choose_runtime
 from ercpseg.inference.stream import Stream
 from ercpseg.networks import build_network
@@ -32,8 +33,8 @@ from ercpseg.postprocess.finish import finish_with_logits, probabilities_of
 from ercpseg.storage.models import StoredModel
 from ercpseg.structures import Bitmask, Mask, StructureSet
 
-BATCH = {"cpu": 1, "cuda": 8, "mps": 4}
-"""Frames per call: a CPU gains nothing by more (and caches lose), a GPU is half idle with one."""
+BATCH = {"cuda": 8, "mps": 4}
+"""Frames per call: a GPU is half idle with one. A CPU takes as many as it has threads, side by side."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Speed:
     """How to compute. The default gives the same bits everywhere; ``auto`` as runtime takes the fastest that is there.
 
     ``runtime``: torch, compile, onnxruntime or auto. ``precision``: auto (half on CUDA, else single), fp32, bf16, fp16.
-    ``batch``: frames per call in folders; None: 1 on a CPU, 8 on CUDA. ``frames``: how many are to come, for ``auto``.
+    ``batch``: frames per call in folders; None: one per thread on a CPU, 8 on CUDA. ``frames``: how many are to come, for
+    ``auto``.
     """
 
     runtime: str = "torch"
@@ -97,7 +99,8 @@ class Predictor:
         self.folds = tuple(model.weights)
         self.structures = self.serving.structure_set
         self.device = choose_device(device)
-        self.batch = max(1, speed.batch or BATCH[self.device.type])
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        self.batch = max(1, speed.batch or BATCH.get(self.device.type, threads))
         self._flips = _flips(self.serving.mirror_axes) if tta is not False else [()]
         self.networks = [self._build(arrays) for arrays in model.weights.values()]
         if not self.networks:
@@ -105,8 +108,10 @@ class Predictor:
         self.planned: Plan | None = model.plan
         calls = None if speed.frames is None else -(-speed.frames // self.batch)
         together = self.batch * len(self._flips)  # on a CPU in several calls, which add up to as much
-        task = Task((together, self.serving.frames, *self.serving.tile_px), calls)
+        lanes = min(threads, self.batch)
+        task = Task((together, self.serving.frames, *self.serving.tile_px), calls, lanes)
         self.chosen: Chosen = choose_runtime(speed.runtime, self.networks, self.device, speed.precision, task)
+        self._lanes = Lanes(lanes) if lanes > 1 and self.chosen.runtime.side_by_side else None
 
     @property
     def plan(self) -> Plan:
@@ -174,13 +179,18 @@ class Predictor:
         return Prepared(frame, image, geometry, time.perf_counter() - start)
 
     def predict_prepared(self, frames: Sequence[Prepared], *, probabilities: bool = False) -> list[Prediction]:
-        """Segment prepared frames of one working size in one batch.
+        """Segment prepared frames of one working size in one batch; on a CPU side by side.
 
         Raises
         ------
         ResourceError
             when the memory is too small for the batch.
         """
+        if self._lanes is not None and len(frames) > 1:
+            return self._lanes.map(lambda one: self._predict([one], probabilities)[0], frames)
+        return self._predict(frames, probabilities)
+
+    def _predict(self, frames: Sequence[Prepared], probabilities: bool) -> list[Prediction]:
         start = time.perf_counter()
         with torch.inference_mode(), _memory_is_told():
             logits = self.forward(self.inputs(frames))

@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 
 from ercpseg.errors import UsageError
+from ercpseg.inference.lanes import Lanes
 
 MEASURE_S = 2.0
 """What the measurement of ``auto`` may take, warming up and building included as far as it can be known."""
@@ -25,9 +26,10 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 class Runtime(Protocol):
-    """Mean logits of all folds for a batch of tiles."""
+    """Mean logits of all folds for a batch of tiles. ``side_by_side``: several threads may call it at once."""
 
     name: str
+    side_by_side: bool
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """(n, c, y, x) float32 → (n, heads, y, x) float32, on the device of the batch."""
@@ -44,10 +46,11 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Task:
-    """What the runtime will have to do: the shape of one call (n, c, y, x), and how many calls are expected."""
+    """What the runtime will have to do: the shape of one call (n, c, y, x), how many calls are expected, by how many lanes."""
 
     shape: tuple[int, int, int, int]
     calls: int | None = None
+    lanes: int = 1
 
 
 class TorchRuntime:
@@ -58,7 +61,7 @@ class TorchRuntime:
     def __init__(
         self, networks: Sequence[torch.nn.Module], device: torch.device, precision: str = "auto", compiled: bool = False
     ):
-        self.device, self.dtype = device, _dtype(precision, device)
+        self.device, self.dtype, self.side_by_side = device, _dtype(precision, device), not compiled
         plain = device.type != "cpu" and _instance_norm(networks)
         layout = torch.contiguous_format if plain else torch.channels_last
         self._networks: list[Callable[[torch.Tensor], torch.Tensor]] = []
@@ -128,7 +131,8 @@ def build_onnx(networks: Sequence[torch.nn.Module], device: torch.device, precis
 
     if precision not in ("auto", "fp32"):
         raise UsageError(f"onnxruntime computes in fp32, not {precision}", where="--precision", expected="auto or fp32")
-    runtime = OnnxRuntime(to_onnx(networks, task.shape), device)
+    threads = 1 if task.lanes > 1 else torch.get_num_threads()
+    runtime = OnnxRuntime(to_onnx(networks, task.shape), device, threads)
     found = difference(runtime, TorchRuntime(networks, device, "fp32"), task, device)
     return Chosen(runtime, f"onnxruntime float32 on {device.type}, logits within {found:.0e} of torch", found)
 
@@ -163,7 +167,7 @@ def choose_runtime(
     seconds = measure(plain.runtime, task, device, MEASURE_S / 4)
     parameters = sum(p.numel() for network in networks for p in network.parameters())
     building = 1.0 + parameters / 5e6  # measured on shared cores: 0.6 s for 0.7 million parameters, 11 s for 46 million
-    if seconds * task.shape[0] * task.calls < REPAYS * (building + MEASURE_S / 2):
+    if seconds * task.shape[0] * task.calls / task.lanes < REPAYS * (building + MEASURE_S / 2):
         return plain
     other = build_onnx(networks, device, precision, task)
     faster = measure(other.runtime, task, device, MEASURE_S / 4)
@@ -175,13 +179,20 @@ def choose_runtime(
 
 
 def measure(runtime: Runtime, task: Task, device: torch.device, budget_s: float) -> float:
-    """Seconds of one tile: the fastest of as many calls as ``budget_s`` allows; of a slow network the first one alone."""
+    """Seconds of one tile: the fastest of as many calls as ``budget_s`` allows; of a slow network the first one alone.
+
+    Where frames are predicted side by side, it is timed in one of their lanes.
+    """
     tile = _example(task, device)
-    times: list[float] = []
-    with torch.inference_mode():
-        while not times or sum(times) + min(times) < budget_s:
-            _timed(runtime, tile, times)
-    return min(times)
+
+    def timed(_: None) -> float:
+        times: list[float] = []
+        with torch.inference_mode():
+            while not times or sum(times) + min(times) < budget_s:
+                _timed(runtime, tile, times)
+        return min(times)
+
+    return Lanes(1).map(timed, [None])[0] if task.lanes > 1 else timed(None)
 
 
 def difference(runtime: Runtime, other: Runtime, task: Task, device: torch.device) -> float:
