@@ -73,9 +73,9 @@ def test_what_follows_from_it(budget: Budget, time: float) -> None:
     assert values.augmentation.rotation_deg == 20
     assert values.augmentation.contrast == (0.65, 1.35)
     assert set(values.postprocess.threshold.values()) == {0.5}
-    # ten for each of 16 frames, or six a second for a tenth of the time
-    wanted = {300: 160, 120: 72}[int(time)]
-    assert (values.sampling.synthetic_frac, values.sampling.synthetic_frames) == (0.25, wanted)
+    # ten for each of 16 frames would be 160, but four a second for a tenth of the time are 120; 48 are fewer than 60
+    wanted = {300: (0.25, 120), 120: (0, 0)}[int(time)]
+    assert (values.sampling.synthetic_frac, values.sampling.synthetic_frames) == wanted
 
 
 def test_every_reason_says_so() -> None:
@@ -91,7 +91,7 @@ def test_every_reason_says_so() -> None:
     text = few_shot_text(plan)
     assert text is not None
     assert text.startswith("few-shot: 16 frames of 16 patients")
-    assert "160 synthetic frames (any-room) are 25 % of every batch" in text
+    assert "120 synthetic frames (any-room) are 25 % of every batch" in text
     assert few_shot_command(plan) == "ercpseg train golden all --init-from light --time-budget 5m"
     assert few_shot_command(plan) in to_markdown(plan)
     many = planned(few(500))
@@ -121,11 +121,12 @@ def test_a_structure_that_the_scene_does_not_draw_is_never_taught_as_absent() ->
 
 
 def test_making_the_frames_may_not_take_the_time_there_is() -> None:
-    """A minute: six a second for six seconds are fewer than 60."""
-    plan = planned(few(), Budget("cpu", 8.0, 60.0))
+    """Two minutes: four a second for twelve seconds are fewer than 60; ten minutes are time for ten of each."""
+    assert planned(few(), Budget("cpu", 8.0, 600.0)).values.sampling.synthetic_frames == 160
+    plan = planned(few(), Budget("cpu", 8.0, 120.0))
     assert plan.values.sampling.synthetic_frames == 0
     assert plan.values.sampling.synthetic_frac == 0
-    assert "36" in plan.decision("sampling.synthetic_frac").because
+    assert "48" in plan.decision("sampling.synthetic_frac").because
 
 
 def test_weights_follow_a_pinned_network_and_the_latency() -> None:
