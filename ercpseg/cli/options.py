@@ -102,7 +102,11 @@ PrecisionOption = Annotated[
 BatchOption = Annotated[
     int | None,
     typer.Option(
-        "--batch", help="Frames per call. Default: one per thread on a CPU, 8 on CUDA.", min=1, max=256, show_default=False
+        "--batch",
+        help="Frames per call. Default: one per thread on a CPU, 8 on CUDA.",
+        min=1,
+        max=256,
+        show_default=False,
     ),
 ]
 HoldOutOption = Annotated[

@@ -53,6 +53,8 @@ def folder() -> Iterator[Path]:
 def make_frames(root: Path, domain: str = DOMAIN, size: str = SIZE) -> None:
     """``root/train`` and ``root/test``: frames of patients that are on one side only."""
     for name, (frames, patients), seed in (("train", TRAIN, "1"), ("test", TEST, "2")):
+        if (root / name).exists():  # a kept folder
+            continue
         run([script("ercpseg"), "synth", str(root / name), "--frames", frames, "--patients", patients, "--domain",
              domain, "--size", size, "--seed", seed])  # fmt: skip
 
@@ -60,6 +62,8 @@ def make_frames(root: Path, domain: str = DOMAIN, size: str = SIZE) -> None:
 def plan(root: Path, arm: Arm, *, minutes: float = MINUTES) -> Path:
     """Plan an arm; returns its workspace."""
     workspace = root / arm.name
+    if (root / f"out-{arm.name}" / SCORES).exists():
+        return workspace
     command = [
         script("ercpseg"),
         "plan-and-preprocess",

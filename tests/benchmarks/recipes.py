@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ercpseg.documents.scores import FrameScore
 from ercpseg.evaluation.compare import OBJECTS_F1, Sums, paired_difference, patient_draws, sums
 from tests.benchmarks.arms import (
@@ -64,6 +66,7 @@ def _about(workspace: Path) -> tuple[str, str, str]:
 def _page(found: Mapping[str, list[FrameScore]], about: Mapping[str, Sequence[Any]]) -> str:
     patients = sorted({score.patient for score in found[FIRST]})
     draws = patient_draws(len(patients))
+    assert draws is not None
     tables: dict[tuple[str, str], dict[str, Sums]] = {}
     for structure, metric in COLUMNS:
         for name, scores in found.items():
@@ -81,7 +84,9 @@ def _page(found: Mapping[str, list[FrameScore]], about: Mapping[str, Sequence[An
                 differences.append("–")
                 continue
             best = max(s.value or 0.0 for s in tables[column].values())
-            values.append(f"**{mine.value:.3f}**" if mine.value == best else f"{mine.value:.3f}")
+            low, high = np.nanpercentile(mine.drawn(draws), [2.5, 97.5])
+            bold = "**" if mine.value == best else ""
+            values.append(f"{bold}{mine.value:.3f}{bold} [{low:.3f}, {high:.3f}]")
             gain = paired_difference({"": first}, {"": mine}, draws)
             differences.append(
                 f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" + (" ▲" if gain.better else "")
@@ -95,7 +100,7 @@ def _page(found: Mapping[str, list[FrameScore]], about: Mapping[str, Sequence[An
         f"{TRAIN[0]} synthetic frames ({DOMAIN}, {SIZE} px) of {TRAIN[1]} patients, {MINUTES:g} minutes a training on "
         f"{'one core' if DEVICE == 'cpu' else DEVICE} (pre-training included), one seed; {TEST[0]} unseen frames of {TEST[1]} "
         "patients, predicted without mirroring. A dash: the recipe does not segment it. Best of a column in bold; means over "
-        "patients, objects pooled.\n\n"
+        "patients, objects pooled, with 95 % intervals by a bootstrap of patients.\n\n"
         f"| recipe | network, working size | steps | parameters | {' | '.join(heads)} |\n|---|---|---|---{line[4:]}\n"
         + "\n".join(rows)
         + f"\n\nDifference to `{FIRST}` on the same patients, 95 % interval by a bootstrap of patients; ▲ where the whole "
