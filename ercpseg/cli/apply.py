@@ -66,7 +66,7 @@ def predict(
     With - as INPUT and no OUTPUT, frames are read from standard input and masks written to standard output, each as a line
     of JSON and raw bytes, for other programs that show live video.
     """
-    from ercpseg.export.formats import chosen
+    from ercpseg.export.formats import chosen, folders_of
     from ercpseg.pipeline.apply import DEFAULT_MODEL, PredictOptions
     from ercpseg.pipeline.apply import predict as run
 
@@ -93,7 +93,7 @@ def predict(
     summary = run(source, output, model, workspace=workspace, options=options, progress=ConsoleProgress())
     if model is None:
         say(f"no --model, so {DEFAULT_MODEL}: it comes with the program and was trained on synthetic frames only")
-    return _tell(summary, output, overlays)
+    return _tell(summary, output, [*(["overlays"] if overlays else []), *folders_of(options.formats)])
 
 
 def _folds(text: str | None) -> tuple[str, ...] | None:
@@ -105,7 +105,7 @@ def _folds(text: str | None) -> tuple[str, ...] | None:
     return folds
 
 
-def _tell(summary: Any, output: Path, overlays: bool) -> int:
+def _tell(summary: Any, output: Path, folders: list[str]) -> int:
     """Print what was found, done and written; the exit code."""
     from ercpseg.pipeline.shift import ADVICE
 
@@ -121,7 +121,7 @@ def _tell(summary: Any, output: Path, overlays: bool) -> int:
         say(f"warning: {text}")
     if summary.shift:
         say(ADVICE)
-    for name in ("masks", "labels", *(["overlays"] if overlays else []), "frames.csv", "run.json"):
+    for name in ("masks", "labels", *folders, "frames.csv", *(["exports.csv"] if summary.exports else []), "run.json"):
         say(f"wrote {output / name}")
     refused = counts["refused"] + sum(files["refused"] for files in summary.exports.values())
     return errors.EXIT_SOME_REFUSED if refused else errors.EXIT_DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 
 from ercpseg.errors import UsageError
@@ -14,6 +15,7 @@ from ercpseg.export.npz import Npz
 from ercpseg.export.nrrd import SegNrrd
 from ercpseg.export.png import Masks
 from ercpseg.export.protocol import FrameFormat, SeriesFormat
+from ercpseg.structures import DEFAULT_STRUCTURES, StructureSet
 
 ALWAYS = "png"
 FRAME_FORMATS: dict[str, FrameFormat] = {
@@ -52,3 +54,14 @@ def chosen(text: str) -> tuple[str, ...]:
         if name in words and format_.needs_module is not None and find_spec(format_.needs_module) is None:
             raise UsageError(f"{name} needs the package {format_.needs_module}", where="--format", todo=format_.says)
     return tuple(name for name in FORMATS if name in words | {ALWAYS})
+
+
+def folders_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The folders below the output that formats write to, masks apart.
+
+    >>> folders_of(["png", "npz", "gif"])
+    ('probabilities', 'gif')
+    """
+    some = StructureSet(DEFAULT_STRUCTURES)
+    frames = [f.folders(some)[0].split("/")[0] for n, f in FRAME_FORMATS.items() if n in names and n != ALWAYS]
+    return (*frames, *(f.folder for n, f in SERIES_FORMATS.items() if n in names))

@@ -250,6 +250,8 @@ def test_formats_are_combined_and_what_cannot_be_written_is_refused(command, mod
     assert "4 used + 0 refused" in ended.out
     assert "dicom-seg: 1 written, 1 refused (see exports.csv)" in ended.out
     output = tmp_path / "out"
+    told = {Path(line.removeprefix("wrote ")) for line in ended.out.splitlines() if line.startswith("wrote ")}
+    assert told == set(output.iterdir()), "whatever is in the folder is told"
     assert {f"{folder}/{name}" for folder, name in ((p.parent.name, p.name) for p in output.glob("*/*"))} >= {
         "dicom-seg/c.dcm",
         *(f"probabilities/{name}.npz" for name in ("a", "c_f0000", "c_f0001", "c_f0002")),
