@@ -96,7 +96,7 @@ def make_plan(
             decisions.append(_decision(key, value, choice, rule.text, used, recipe, user))
 
     plan = _document(fingerprint, recipe, decisions, warnings)
-    _check(plan, user)
+    _check(plan, user, recipe)
     pinned = {decision.key for decision in decisions if decision.by != "rule"}
     against = contradictions(Case(plan.values, learnt, context.budget), pinned)
     return _document(fingerprint, recipe, decisions, [*warnings, *against]) if against else plan
@@ -167,7 +167,7 @@ def _alternatives(taken: Any, considered: Sequence[tuple[Any, str]]) -> tuple[Al
     return tuple(Alternative(value=value, why=why) for value, why in plain if value != _plain(taken))
 
 
-def _check(plan: Plan, user: Mapping[str, Any]) -> None:
+def _check(plan: Plan, user: Mapping[str, Any], recipe: Recipe) -> None:
     try:
         check_values(plan.values)
     except DocumentError as error:
@@ -175,7 +175,8 @@ def _check(plan: Plan, user: Mapping[str, Any]) -> None:
             where = f"--set: {error.where}" if error.where else "--set"
             todo = "see plan.md for the values there are"
             raise UsageError(error.what, where=where, expected=error.expected, todo=todo) from error
-        raise
+        where = f"recipe {recipe.name}: {error.where}" if error.where else f"recipe {recipe.name}"
+        raise DocumentError(error.what, where=where, expected=error.expected, todo=error.todo) from error
 
 
 def check_values(values: PlanValues) -> None:

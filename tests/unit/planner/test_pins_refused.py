@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ercpseg.errors import UsageError
+from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
@@ -100,3 +100,11 @@ def test_a_faster_network_is_taken_where_the_measured_one_is_too_slow() -> None:
     made = make_plan(ercp_like(), load_recipe("auto"), budget, steady, forward=forward)
     assert made.values.network.name == "realtime"
     assert made.decision("network.name").inputs["forward_ms"] == {"light": 60.0, "realtime": 10.0}
+
+
+def test_a_recipes_mistake_names_the_recipe_the_key_and_the_choices() -> None:
+    recipe = load_recipe("auto").model_copy(update={"name": "mine", "set": {"loss.terms": [{"name": "nope"}]}})
+    with pytest.raises(DocumentError) as caught:
+        make_plan(ercp_like(), recipe, CPU, steady)
+    assert caught.value.where == "recipe mine: loss.terms"
+    assert "cldice" in str(caught.value.expected)
