@@ -93,19 +93,41 @@ class AsTheyAre:
         return sample
 
 
-def test_training_validation_and_the_stream_see_the_same(space: Workspace, cine: Path, monkeypatch: Any) -> None:
-    from ercpseg.nnunet import loader as loaders
+def loader(space: Workspace, transforms: Any, **options: Any) -> Any:
     from ercpseg.nnunet.labels import ErcpPlans
-    from ercpseg.nnunet.validation import validate
-    from ercpseg.progress import SILENT
+    from ercpseg.nnunet.loader import ErcpLoader
     from ercpseg.storage.documents import load_json
 
-    made = load_planned(space, "cine").plan
     folder = space.preprocessed_folder("cine")
-    plans = ErcpPlans(load_json(folder / "ErcpPlans.json"))
-    manager = plans.get_label_manager(load_json(folder / "dataset.json"))
-    dataset = ErcpDataset(str(store_of(space)))
-    source = loaders.ErcpLoader(dataset, plan=made, label_manager=manager, transforms=AsTheyAre(), seed=1, random=False)
+    manager = ErcpPlans(load_json(folder / "ErcpPlans.json")).get_label_manager(load_json(folder / "dataset.json"))
+    common: dict[str, Any] = {"plan": load_planned(space, "cine").plan, "label_manager": manager, "seed": 1}
+    return ErcpLoader(ErcpDataset(str(store_of(space))), transforms=transforms, **common, **options)
+
+
+def test_a_repeated_frame_is_the_same_picture_in_training_too(space: Workspace) -> None:
+    """Noise is drawn for each frame, but a frame that stands for those before it is one frame."""
+    from ercpseg.augmentation.build import training_transforms
+
+    made, index = load_planned(space, "cine").plan, read_index(store_of(space)).frames
+    noisy = made.values.augmentation.model_copy(update={"apply_prob": 1.0, "noise_sd": 0.5})
+    source = loader(space, training_transforms(noisy, made.heads, made.values.patch.size_px))
+    seen = set()
+    for _ in range(20):
+        batch = source.generate_train_batch()
+        for name, image in zip(batch["keys"], batch["data"], strict=True):
+            frames = len(window_names(index, name, FRAMES))
+            seen.add(frames)
+            equal = [torch.equal(image[i - 1], image[i]) for i in range(1, FRAMES)]
+            assert equal == [i >= frames for i in range(1, FRAMES)]
+    assert seen == {1, 2, 3, 4}
+
+
+def test_training_validation_and_the_stream_see_the_same(space: Workspace, cine: Path, monkeypatch: Any) -> None:
+    from ercpseg.nnunet.validation import validate
+    from ercpseg.progress import SILENT
+
+    made, dataset = load_planned(space, "cine").plan, ErcpDataset(str(store_of(space)))
+    source = loader(space, AsTheyAre(), random=False)
     trained: dict[str, torch.Tensor] = {}
     for _ in range(60):
         batch = source.generate_train_batch()
