@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from ercpseg.documents.base import Document, Part
 from ercpseg.documents.plan import Decision
 from ercpseg.documents.recipe import Recipe
+from ercpseg.documents.serving import Serving, serving_of
 from ercpseg.errors import DocumentError
 from tests.unit.core.plans import plan_of, sections, tiny_plan
 
@@ -165,3 +166,11 @@ def test_values_do_not_change_a_plan() -> None:
     _ = a.values
     assert a == b
     assert a.sha256 == b.sha256
+
+
+def test_one_frame_is_not_written_so_that_older_documents_keep_their_hash() -> None:
+    one, four = serving_of(tiny_plan()), serving_of(tiny_plan(input__frames=4))
+    assert '"frames"' not in one.to_json()
+    assert json.loads(four.to_json())["frames"] == 4
+    assert Serving.parse(json.loads(one.to_json())) == one
+    assert tiny_plan().values.input.frames == 1  # no decision on it, as in plans of before
