@@ -61,5 +61,6 @@ def run_benchmark() -> str:
     return (
         f"## DICOM results\n\n{FRAMES} single-frame XA files of {SIZE}², predicted with `realtime` on a CPU, an object per "
         f"file. The first object, which loads the libraries, took {first:.2f} s and is left out. Headers are read in a "
-        f"decoding child; starting and ending one for every object took most of the time.\n\n{head}" + "\n".join(rows)
+        f"decoding child; starting and ending one for every object took most of the time. Load of the machine at the end: "
+        f"{os.getloadavg()[0]:.1f}; times grow with it.\n\n{head}" + "\n".join(rows)
     )
