@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ercpseg.losses import functional, instances, overlap, pixelwise, topology
+from ercpseg.losses import functional, fused, instances, overlap, pixelwise, topology
 
 Formula = Callable[..., torch.Tensor]
 
@@ -25,6 +25,27 @@ def _of_logits(formula: Formula) -> Formula:
         return formula(logits=logits, target=target, **numbers)
 
     return call
+
+
+def _dice(
+    logits: torch.Tensor, target: torch.Tensor, extra: torch.Tensor | None, *, per_image: bool, smooth: Any
+) -> torch.Tensor:
+    if fused.pays(logits) and not per_image:
+        return fused.soft_dice(logits=logits, target=target, smooth=smooth)
+    return functional.soft_dice(probability=logits.sigmoid(), target=target, smooth=smooth, per_image=per_image)
+
+
+def _tversky(
+    logits: torch.Tensor, target: torch.Tensor, extra: torch.Tensor | None, *, per_image: bool, **numbers: Any
+) -> torch.Tensor:
+    if fused.pays(logits) and not per_image and "exponent" not in numbers:
+        return fused.tversky(logits=logits, target=target, **numbers)
+    return overlap.tversky(probability=logits.sigmoid(), target=target, per_image=per_image, **numbers)
+
+
+def _focal(logits: torch.Tensor, target: torch.Tensor, extra: torch.Tensor | None, **numbers: Any) -> torch.Tensor:
+    formula = fused.augmented_focal if fused.pays(logits) else functional.augmented_focal
+    return formula(logits=logits, target=target, **numbers)
 
 
 def _area_prior(logits: torch.Tensor, target: torch.Tensor, extra: torch.Tensor | None, **numbers: Any) -> torch.Tensor:
@@ -56,17 +77,17 @@ def _cc_dice(logits: torch.Tensor, target: torch.Tensor, extra: torch.Tensor | N
 
 
 FORMULAS: dict[str, Formula] = {
-    "dice": _of_probability(functional.soft_dice),
+    "dice": _dice,
     "jaccard": _of_probability(overlap.soft_jaccard),
     "weighted-dice": _of_probability(overlap.weighted_dice),
-    "tversky": _of_probability(overlap.tversky),
+    "tversky": _tversky,
     "focal-tversky": _of_probability(overlap.tversky),
     "cross-entropy": _of_logits(pixelwise.cross_entropy),
     "weighted-cross-entropy": _of_logits(pixelwise.cross_entropy),
     "inverse-frequency": _of_logits(pixelwise.inverse_frequency),
     "class-balance": _of_logits(pixelwise.class_balanced),
     "area-prior": _area_prior,
-    "focal": _of_logits(functional.augmented_focal),
+    "focal": _focal,
     "categorical-focal": _categorical_focal,
     "balanced-focal": _balanced_focal,
     "unified-focal": _of_logits(pixelwise.unified_focal),
