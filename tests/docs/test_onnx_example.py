@@ -44,9 +44,9 @@ def segmented(model: Path, pixels: np.ndarray, folder: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(512, 512), (400, 180)])
 def test_the_example_runs_the_shipped_model(shape: tuple[int, int], tmp_path: Path) -> None:
-    """Frames of many tiles, and of one column of tiles that are padded: the masks before any step of post-processing."""
+    """A frame of one tile, and one that is padded to it: the masks before any step of post-processing."""
     predictor = Predictor.load(LIGHT, device="cpu")
-    assert predictor.serving.tile_px == (256, 256)
+    assert predictor.serving.tile_px == (512, 512)
     pixels = Studio.of(0, 1).frame(0, 512).pixels[: shape[0], : shape[1]]
     masks = segmented(LIGHT, pixels, tmp_path)
     values = predictor.predict(pixels, probabilities=True)
@@ -55,7 +55,7 @@ def test_the_example_runs_the_shipped_model(shape: tuple[int, int], tmp_path: Pa
     expected = np.stack([p > thresholds[n] for p, n in zip(values.probabilities, predictor.structures, strict=True)])
     assert expected.any()
     for name, mask, ours in zip(predictor.structures, masks, expected, strict=True):
-        assert 2 * (mask & ours).sum() >= 0.97 * (mask.sum() + ours.sum()), name
+        assert 2 * (mask & ours).sum() >= 0.97 * (mask.sum() + ours.sum()) - 4, name  # a mask of 4 px may differ by one
     assert (masks == expected).mean() > 0.9995
 
 
