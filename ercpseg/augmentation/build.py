@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ercpseg.documents.plan import AugmentationValues
+from ercpseg.structures import PARENTS
 
 Size = tuple[int, int]
 
@@ -76,8 +77,9 @@ def training_transforms(
         blur = GaussianBlurTransform(sigma, synchronize_channels=True, p_per_channel=1)
         transforms.insert(2, RandomTransform(blur, p))
     bits = sum(heads.get(name, 0) for name in values.wash_in)
+    devices = sum(heads.get(name, 0) for name in PARENTS["instrument"])
     if bits and values.wash_in_amount != (0.0, 0.0):
-        transforms.insert(1, RandomTransform(ContrastWashIn(bits, values.wash_in_amount), p))
+        transforms.insert(1, RandomTransform(ContrastWashIn(bits, values.wash_in_amount, devices), p))
     if values.low_resolution < 1:
         coarse = SimulateLowResolutionTransform((values.low_resolution, 1), True, True, (), p_per_channel=1)
         transforms.append(RandomTransform(coarse, p))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform
+from numpy.typing import NDArray
 
 BACKGROUND_SIGMA = 0.06
 """Smoothness of what lies behind a duct, as a share of the patch's shorter side: a few duct widths."""
@@ -37,26 +38,34 @@ class XrayNoise(ImageOnlyTransform):  # type: ignore[misc]  # the library is not
         return {"noise": sd * torch.randn(data["image"].shape)}
 
     def _apply_to_image(self, img: torch.Tensor, **params: Any) -> torch.Tensor:
-        noise: torch.Tensor = params["noise"]
+        noise: torch.Tensor = params["noise"] * (img != 0)  # what is exactly 0 lies outside the field
         return img + (noise * torch.exp(-self.growth * img.clamp(-2, 2)) if self.growth else noise)
 
 
 class ContrastWashIn(ImageOnlyTransform):  # type: ignore[misc]
-    """Less or more contrast agent in the ducts: grey values of ``bits`` move towards what lies behind, or away from it.
+    """Less or more contrast agent in the ducts: the grey of ``bits`` moves towards what lies behind, or away from it.
 
     ``strength`` is drawn from ``amount``: 0 changes nothing, 1 leaves nothing of the contrast, −0.5 adds half of it.
+    Attenuations add up, so a smooth difference is added: wires over the duct keep their contrast, and noise is what it was.
+    ``devices``: bits of what is neither duct nor background where the two are measured.
     """
 
-    def __init__(self, bits: int, amount: tuple[float, float]):
+    def __init__(self, bits: int, amount: tuple[float, float], devices: int = 0):
         super().__init__()
-        self.bits, self.amount = bits, amount
+        self.bits, self.amount, self.devices = bits, amount, devices
 
     def get_parameters(self, **data: Any) -> dict[str, Any]:
         """Strength, and where, (y, x); None where no duct is."""
         low, high = self.amount
         strength = low + (high - low) * float(torch.rand(()))
-        inside = (data["segmentation"][0].clamp_min(0).to(torch.int16) & self.bits) != 0
-        return {"strength": strength, "inside": inside.numpy() if bool(inside.any()) else None}
+        bitmask = data["segmentation"][0].clamp_min(0).to(torch.int16)
+        inside = (bitmask & self.bits) != 0
+        devices = (bitmask & self.devices) != 0
+        return {
+            "strength": strength,
+            "devices": devices.numpy(),
+            "inside": inside.numpy() if bool(inside.any()) else None,
+        }
 
     def _apply_to_image(self, img: torch.Tensor, **params: Any) -> torch.Tensor:
         inside = params["inside"]
@@ -64,15 +73,19 @@ class ContrastWashIn(ImageOnlyTransform):  # type: ignore[misc]
             return img
         from scipy.ndimage import gaussian_filter
 
-        outside = (~inside).astype(np.float32)
         sigma = BACKGROUND_SIGMA * min(inside.shape)
-        share = gaussian_filter(outside, sigma)
         near = params["strength"] * gaussian_filter(inside.astype(np.float32), EDGE_SIGMA_PX)
         result = img.clone()
         for channel in result:
             grey = channel.numpy()
-            behind = gaussian_filter(grey * outside, sigma) / np.maximum(share, 1e-3)
-            grey += near * (behind - grey) * (grey != 0)  # what is exactly 0 lies outside the field
+            field = grey != 0  # what is exactly 0 lies outside the field
+            free = field & ~params["devices"]
+
+            def around(where: NDArray[np.bool_], grey: NDArray[np.float32] = grey) -> NDArray[np.float32]:
+                share = gaussian_filter(where.astype(np.float32), sigma)
+                return np.asarray(gaussian_filter(grey * where, sigma) / np.maximum(share, 1e-3), np.float32)
+
+            grey += near * (around(free & ~inside) - around(free & inside)) * field
         return result
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.serving import serving_of
+from ercpseg.frames.mirror import flips, mean_of_flips
 from ercpseg.frames.prepare import Geometry
 from ercpseg.frames.tiles import predict_tiled
 from ercpseg.frames.windows import filled
@@ -59,19 +60,24 @@ def validate(  # noqa: PLR0913  # all needed, all keyword-only
     device: torch.device,
     progress: Progress,
 ) -> dict[str, dict[str, float | int | None]]:
-    """Predict ``frames``, write ``labels/<frame>.png`` and ``frames.csv``, and return the Dice of each structure.
+    """Predict ``frames`` as ``predict`` does; write ``labels/<frame>.png`` and ``frames.csv``; return the Dice of structures.
 
     ``references`` holds the native bitmasks. Dice is the mean over the frames whose reference shows the structure, and
     ``frames`` says how many those are; a structure that no frame shows has none.
     """
     structures, serving = plan.structure_set, serving_of(plan)
+    mirrors = flips(serving.mirror_axes)
+
+    def mirrored(tiles: torch.Tensor) -> torch.Tensor:
+        return mean_of_flips(tiles, forward, mirrors)
+
     rows: list[dict[str, Any]] = []
     for name in track(frames, progress, "Validating", len(frames)):
         image = filled(dataset.load_window(name, serving.frames), serving.frames)
         geometry = Geometry(dataset.index[name].native, dataset.index[name].working)
         with torch.inference_mode():
             tensor = torch.from_numpy(image).to(device)
-            bitmask = finish(predict_tiled(tensor, plan.values.patch.tile_px, forward), geometry, serving)
+            bitmask = finish(predict_tiled(tensor, serving.tile_px, mirrored), geometry, serving)
         images.write_png(output / "labels" / f"{name}.png", bitmask)
         reference = images.read_png(references / f"{name}.png")
         for structure in structures:

@@ -13,7 +13,7 @@ from ercpseg.documents.plan import Plan
 from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
 from ercpseg.errors import UsageError
-from ercpseg.pipeline.candidates import Machine, Trial, make_trial, prepare_trial, train_trial
+from ercpseg.pipeline.candidates import FOLD_KEYS, Machine, Trial, make_trial, prepare_trial, train_trial
 from ercpseg.pipeline.from_compare import COMPARISON
 from ercpseg.pipeline.known import REQUEST, Planned, known_name, load_planned, used_records
 from ercpseg.pipeline.prepare import PlanOptions, available_memory_gb, plan, resolve_device
@@ -78,6 +78,7 @@ def compare(
     planned = _planned(dataset, space, options, progress)
     if recipes is None:
         recipes = _recipes(planned.plan.values.portfolio.recipes)
+    _check_same_folds(planned, options)
     folds = _check_folds(planned.plan, options.folds)
     options = replace(options, device=resolve_device(options.device), folds=folds)
     machine = Machine(available_memory_gb(options.device) if options.memory_gb is None else options.memory_gb)
@@ -138,6 +139,19 @@ def _planned(dataset: str | Path, space: Workspace, options: CompareOptions, pro
         )
         return plan(dataset, workspace=space, options=first, progress=progress)
     return load_planned(space, name)
+
+
+def _check_same_folds(planned: Planned, options: CompareOptions) -> None:
+    """Refuse folds that are not the dataset's: all candidates are judged on the same frames, dealt when it was planned."""
+    for key, value in options.overrides:
+        dealt = planned.plan.decision(key).value if key in FOLD_KEYS else value
+        if value != dealt:
+            name = planned.dataset.name
+            raise UsageError(
+                f"{name} is planned with {key}={dealt}, and its folds serve all candidates",
+                where=f"--set {key}={value}",
+                todo=f"deal other folds first: ercpseg plan-and-preprocess {name} --set {key}={value}",
+            )
 
 
 def _check_folds(made: Plan, folds: Sequence[str]) -> tuple[str, ...]:

@@ -75,7 +75,7 @@ def make_plan(
         check(key, pins[key], [key])
     decided, decisions = dict[str, Any](), list[Decision]()
     warnings = list(fingerprint.warnings)
-    context = Context(learnt, _asked(budget, pins), _meter(measure, forward, pins), pins, decided, names)
+    context = Context(learnt, _asked(budget, pins), _meter(measure, forward, pins), pins, decided, names, fingerprint)
     for rule in RULES:
         advice = rule.decide(context)
         warnings += advice.warnings

@@ -33,6 +33,8 @@ class Context:
     decided: Mapping[str, Any]
     dataset_structures: tuple[str, ...] = ()
     """All of the dataset, where a person left only some to be learnt; the fingerprint then tells of these alone."""
+    whole: Fingerprint | None = None
+    """The fingerprint of all of them; None: the same."""
 
     def __getitem__(self, key: str) -> Any:
         """An earlier decision's value."""
@@ -55,8 +57,13 @@ class Context:
 
     @property
     def traits(self) -> dict[str, Traits]:
-        """Families and sizes of every structure at working size."""
+        """Families and sizes of every structure that is learnt, at working size."""
         return traits_of(self.fingerprint, self.scale)
+
+    @property
+    def data(self) -> Fingerprint:
+        """All that was annotated, learnt or not: what the frames show does not change with what is learnt of them."""
+        return self.fingerprint if self.whole is None else self.whole
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ercpseg.planner.families import traits_of
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.rules_network import narrowest
 
@@ -40,7 +41,7 @@ def affine(context: Context) -> Advice:
     if context.few_shot and turn < FEW_TURN_DEG:
         turn = FEW_TURN_DEG
         turn_because = f"Few-shot: ±{turn:.0f}° at least; {f.frames} frames do not tell how much the axis varies (R12)."
-    words = {name: SIDED & set(name.split("_")) for name in f.structures}
+    words = {name: SIDED & set(name.split("_")) for name in context.data.structures}
     sided = [name for name, found in words.items() if found]
     left, right = f.entry_sides.get("left", 0.0), f.entry_sides.get("right", 0.0)
     both = min(left, right) >= BOTH_SIDES_FRAC
@@ -81,7 +82,8 @@ def elastic(context: Context) -> Advice:
     endoscope nobody knows what may bend, and there is none.
     Source: Martin 2022 (limited range); Ambrosini 2017 and nnU-Net (none); amounts are geometry [E3/J]
     """
-    scope = context.traits.get("endoscope")
+    # Whatever is learnt: a wire in a bent endoscope bends with it.
+    scope = traits_of(context.data, context.scale).get("endoscope")
     if scope is None or not scope.shown or scope.width50_px <= 0:
         none = "No endoscope whose width could bound it."
         return Advice(

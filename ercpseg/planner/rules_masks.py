@@ -9,7 +9,7 @@ from ercpseg.planner.rule import Advice, Choice, Context
 SEEN_PX = 3.0
 """Width from which a line is seen well (R6)."""
 MOST_DILATION_PX = 1
-"""Martin 2022: 3 × 3."""
+"""Martin 2022: 3 × 3; here the cross of five pixels."""
 
 
 def resampling(context: Context) -> Advice:

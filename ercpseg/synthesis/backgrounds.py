@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from ercpseg.synthesis.curves import Map
 MOST = 2000
 """Backgrounds, or annotated frames to paste, that are held in memory."""
 MOST_BYTES = 2 * 1024**3
+_OF_SEVERAL = re.compile(r"_f\d+$")
+"""What a frame's name has behind that of its file, where that holds several."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Annotated:
 def load_backgrounds(folder: Path, *, shown: Collection[str] = ()) -> tuple[Background, ...]:
     """The first frame of every readable image or DICOM file of a folder, in the order of their names.
 
-    ``shown``: stems of frames to leave out, because they show something annotated already.
+    ``shown``: names of frames to leave out, because they show something annotated already; of a file of several frames
+    (``cine_f0007``) one is enough.
 
     Raises
     ------
@@ -52,8 +56,9 @@ def load_backgrounds(folder: Path, *, shown: Collection[str] = ()) -> tuple[Back
         when nothing in it can be used, or it is too much.
     """
     found, size = [], 0
+    files = {*shown, *(_OF_SEVERAL.sub("", name) for name in shown)}
     for path in _files(folder):
-        if path.stem in shown:
+        if path.stem in files:
             continue
         try:
             with path.open("rb") as handle:

@@ -220,6 +220,28 @@ def test_planning_again_with_other_options_keeps_the_order_of_structures(workspa
         plan("tiny", workspace=workspace, options=PlanOptions(device="cpu", time_budget_s=3, overrides=other))
 
 
+def test_validation_mirrors_as_prediction_does(workspace) -> None:
+    """What ``compare`` scores is what ``predict`` would write, for a plan that mirrors."""
+    from ercpseg.inference.predictor import Predictor
+    from ercpseg.pipeline.prepare import PlanOptions, plan
+    from tests.conftest import TINY
+
+    overrides = (*TINY, ("schedule.epochs", 1), ("schedule.time_budget_s", None), ("augmentation.mirror_axes", [0, 1]))
+    plan("tiny", workspace=workspace, options=PlanOptions(device="cpu", time_budget_s=2, overrides=overrides))
+    result = train("tiny", 0, workspace=workspace)
+    predictor = Predictor.load(result.model, device="cpu")
+    labels = sorted((result.folder / "validation" / "labels").iterdir())
+    different = 0
+    for path in labels:
+        pixels = images.read_png(workspace.raw_folder("tiny") / "imagesTr" / f"{path.stem}_0000.png")
+        assert np.array_equal(images.read_png(path), predictor.predict(pixels).bitmask)
+        different += not np.array_equal(
+            images.read_png(path), Predictor.load(result.model, device="cpu", tta=False).predict(pixels).bitmask
+        )
+    assert labels
+    assert different  # else mirroring would show in nothing
+
+
 def test_fold_all_and_wrong_folds(workspace) -> None:
     with pytest.raises(UsageError, match="0 to"):
         train("tiny", 77, workspace=workspace)

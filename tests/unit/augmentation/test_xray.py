@@ -15,7 +15,7 @@ CBD = 4
 
 def test_noise_grows_by_the_planned_exponent_where_it_is_dark() -> None:
     """sd at z = −1 over sd at z = +1 is exp(0.5 · 2) = 2.718; at the mean it is the drawn one."""
-    image = torch.tensor([-1.0, 0.0, 1.0]).repeat_interleave(60)[None, None, :].repeat(1, 400, 1)
+    image = torch.tensor([-1.0, 1e-6, 1.0]).repeat_interleave(60)[None, None, :].repeat(1, 400, 1)
     ratios, middles = [], []
     for seed in range(30):
         seeded(seed)
@@ -30,8 +30,17 @@ def test_noise_grows_by_the_planned_exponent_where_it_is_dark() -> None:
 
 def test_frames_of_a_stack_have_noise_of_their_own() -> None:
     seeded(0)
-    noise = XrayNoise(0.3, 0.0)(image=torch.zeros(2, 40, 40))["image"]
+    noise = XrayNoise(0.3, 0.0)(image=torch.full((2, 40, 40), 1e-6))["image"]
     assert abs(float(torch.corrcoef(noise.reshape(2, -1))[0, 1])) < 0.1
+
+
+def test_noise_stays_inside_the_field() -> None:
+    image = torch.ones(1, 20, 20)
+    image[:, :, :5] = 0
+    seeded(1)
+    after = XrayNoise(0.3, 0.2)(image=image.clone())["image"]
+    assert bool((after[:, :, :5] == 0).all())
+    assert bool((after[:, :, 5:] != 1).any())
 
 
 def duct(size: int = 200) -> dict[str, torch.Tensor]:
@@ -53,6 +62,19 @@ def test_washed_in_contrast_is_that_share_of_the_way_to_what_lies_behind(strengt
     assert torch.allclose(after["image"][:, :80, 10:], before["image"][:, :80, 10:], atol=1e-4)
     assert bool((after["image"][:, :, :10] == 0).all())
     assert torch.equal(after["segmentation"], before["segmentation"])
+
+
+def test_a_wire_over_the_duct_keeps_its_contrast_and_the_noise_stays() -> None:
+    before = duct()
+    before["image"][0, :, 150:153] -= 1  # a wire over all, with noise below
+    before["segmentation"][0, :, 150:153] |= 2
+    noise = 0.1 * torch.randn(1, 200, 200, generator=torch.Generator().manual_seed(0))
+    before["image"][:, :, 10:] += noise[:, :, 10:]
+    after = ContrastWashIn(CBD, (0.5, 0.5), devices=2)(**{k: v.clone() for k, v in before.items()})["image"][0]
+    inside = slice(98, 112)  # away from the soft edge
+    assert float(after[inside, 150:153].mean() - after[inside, 60:120].mean()) == pytest.approx(-1, abs=0.05)
+    assert float(after[inside, 60:120].std()) == pytest.approx(float(noise[0, inside, 60:120].std()), rel=0.05)
+    assert float(after[inside, 60:120].mean()) == pytest.approx(0, abs=0.05)
 
 
 def test_a_frame_without_a_duct_stays() -> None:

@@ -117,6 +117,11 @@ def validation_is_scored(folder: Path) -> None:
         (["--fold", "all"], "no fold that holds frames out"),
         (["--time-budget", "soon"], "no duration"),
         (["--set", "patch.size=3"], "no decision is called"),
+        (
+            ["--set", "folds.method=by-series"],
+            "is planned with folds.method=grouped, and its folds serve all candidates",
+        ),
+        (["--set", "folds.count=2"], "deal other folds first"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_trained(command, workspace, words, text: str) -> None:

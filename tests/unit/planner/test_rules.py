@@ -243,6 +243,15 @@ def test_low_resolution_leaves_two_pixels() -> None:
     assert plan_for(fingerprint({"vessel": blob})).values.augmentation.low_resolution == 0.5
 
 
+def test_what_frames_show_does_not_change_with_what_is_learnt() -> None:
+    f = fingerprint(martin_like().structures, entry_sides={"left": 0.9, "right": 0.0, "top": 0.1})
+    both, wire = plan_for(f), plan_for(f, heads__structures=["guidewire"])
+    for key in ("mirror_axes", "elastic_prob", "elastic_sigma_px", "rotation_deg"):
+        assert getattr(wire.values.augmentation, key) == getattr(both.values.augmentation, key), key
+    assert wire.values.augmentation.mirror_axes == ()
+    assert wire.values.augmentation.elastic_prob > 0
+
+
 @pytest.mark.parametrize(("patients", "keep", "ducts"), [(49, 0.6, ("cbd",)), (50, 1.0, ())])
 def test_few_patients_show_too_few_fillings_and_fields(patients: int, keep: float, ducts: tuple[str, ...]) -> None:
     f = fingerprint(ercp_like().structures, patients=patients)

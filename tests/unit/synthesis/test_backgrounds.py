@@ -40,6 +40,11 @@ def test_every_readable_frame_is_a_background(frames):
         assert background.grey[background.field].mean() == pytest.approx((140 + 10 * number) / 255, abs=0.02)
 
 
+def test_a_file_of_which_one_frame_is_annotated_is_no_background(frames):
+    assert len(load_backgrounds(frames, shown={"frame1_f0003"})) == 2
+    assert len(load_backgrounds(frames, shown={"frame1", "frame0_f0000"})) == 1
+
+
 def test_scenes_are_drawn_on_them(frames, busy, tmp_path):
     made = synthesise_domain(
         tmp_path / "out", frames=6, patients=3, options=Options(busy, 512, backgrounds=frames, workers=1)
