@@ -73,7 +73,7 @@ def compare(
     if not compared.trained:
         say("every candidate was trained already")
     _print(found)
-    for file in ("compare.json", "compare.csv"):
+    for file in ("compare.json", "compare.csv", "metrics.csv"):
         say(f"wrote {compared.folder / file}")
     say(f"next: ercpseg plan-and-preprocess {found.dataset} --from-compare")
     return errors.EXIT_DONE

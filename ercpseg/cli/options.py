@@ -93,7 +93,7 @@ RuntimeOption = Annotated[
     str,
     typer.Option(
         "--runtime",
-        help="auto (the fastest, by a measurement of two seconds), torch, onnxruntime (extra onnx), compile.",
+        help="auto (the fastest, by a short measurement), torch, onnxruntime (extra onnx), compile.",
     ),
 ]
 PrecisionOption = Annotated[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -120,16 +119,12 @@ def _show(name: str) -> int:
 
 
 def _check(file: str) -> int:
-    from ercpseg.planner.pins import base_key, check_value
+    from ercpseg.planner.recipe_checks import check_recipe
     from ercpseg.planner.recipes import load_recipe
-    from ercpseg.structures import DEFAULT_STRUCTURES
 
     recipe = load_recipe(file)
-    every = [recipe.pins, *(recipe.variant(name).pins for name in recipe.variants)]
-    for key, value in (pin for pins in every for pin in pins.items()):
-        # What depends on a dataset's structures is checked when one is planned.
-        if key == base_key(key) and not isinstance(value, dict) and not key.startswith("heads."):
-            check_value(key, value, DEFAULT_STRUCTURES, by_user=False, where=Path(file))
+    for made in (recipe, *map(recipe.variant, recipe.variants)):
+        check_recipe(made.pins, where=file if made is recipe else f"{file}, {made.name}")
     say(f"{recipe.name} is a recipe: {_pins(recipe)}")
     say(f"plan by it: ercpseg plan-and-preprocess DATASET --recipe {file}")
     return errors.EXIT_DONE

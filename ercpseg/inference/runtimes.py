@@ -2,7 +2,7 @@
 
 A runtime takes (n, c, y, x) float32 (c: frames of a series) on its device and gives the mean logits of all folds,
 (n, heads, y, x) float32 there.
-``auto`` measures for about two seconds and takes the fastest, but only where frames enough are to come to repay the look.
+``auto`` measures for some tenths of a second and takes the fastest, but only where frames enough are to come to repay the look.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import torch
 from ercpseg.errors import UsageError
 from ercpseg.inference.lanes import Lanes
 
-MEASURE_S = 2.0
-"""What the measurement of ``auto`` may take, warming up and building included as far as it can be known."""
+MEASURE_S = 0.15
+"""What each of the two measurements of ``auto`` may take; the fastest of a handful of calls tells enough."""
 REPAYS = 2.5
 """``auto`` looks for another runtime only where torch alone would need so many times what looking and building take: what can
-be gained is about four tenths of it. Measured: at 150 frames of the light network looking cost 2.4 s and gained nothing."""
+be gained is about four tenths of it (light network at 512² in a lane: 15 ms by onnxruntime, 25 ms by torch)."""
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -164,13 +164,15 @@ def choose_runtime(
     plain = build_torch(networks, device, precision, task)
     if device.type != "cpu" or precision not in ("auto", "fp32") or not _installed() or task.calls is None:
         return plain
-    seconds = measure(plain.runtime, task, device, MEASURE_S / 4)
+    seconds = measure(plain.runtime, task, device, MEASURE_S)
     parameters = sum(p.numel() for network in networks for p in network.parameters())
-    building = 1.0 + parameters / 5e6  # measured on shared cores: 0.6 s for 0.7 million parameters, 11 s for 46 million
-    if seconds * task.shape[0] * task.calls / task.lanes < REPAYS * (building + MEASURE_S / 2):
+    building = (
+        0.6 + parameters / 5e6
+    )  # measured: 0.5 s to import, 0.24 s for 0.7 million parameters, 11 s for 46 million
+    if seconds * task.shape[0] * task.calls / task.lanes < REPAYS * (building + MEASURE_S):
         return plain
     other = build_onnx(networks, device, precision, task)
-    faster = measure(other.runtime, task, device, MEASURE_S / 4)
+    faster = measure(other.runtime, task, device, MEASURE_S)
     if faster >= seconds:
         return plain
     return Chosen(

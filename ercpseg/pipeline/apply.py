@@ -119,7 +119,13 @@ def _predict(  # one caller
     ) as writer:
         limit = OUTSIDE_FRAC if predictor.planned is None else predictor.planned.values.alarm.outside_frac
         watch = Watch(
-            writer, predictor.card, predictor.structures, total=len(frames), started=began, outside_frac=limit
+            writer,
+            predictor.card,
+            predictor.structures,
+            total=len(frames),
+            started=began,
+            outside_frac=limit,
+            frames=predictor.serving.frames,
         )
         pixels = predict_frames(predictor, items, watch, total=len(frames), progress=progress)
         run = {

@@ -61,7 +61,7 @@ def compare(
 
     A dataset that is not planned yet is planned by the first recipe (``auto`` where none is named); its folds and prepared
     frames serve all. The same call goes on after an interruption, and trains nothing that is trained. Writes
-    ``compare.json`` and ``compare.csv``.
+    ``compare.json``, ``compare.csv`` and ``metrics.csv``.
 
     Raises
     ------

@@ -17,6 +17,7 @@ from ercpseg.documents.scores import FrameScore
 from ercpseg.evaluation.compare import OBJECTS_F1, Difference, Sums, paired_difference, patient_draws, sums
 from ercpseg.frames.groups import group_frames
 from ercpseg.pipeline.candidates import Trial, splits_sha256
+from ercpseg.pipeline.compare_metrics import write_metrics
 from ercpseg.pipeline.known import Planned
 from ercpseg.planner.families import Traits, traits_of
 from ercpseg.planner.metrics import primary_metric
@@ -52,7 +53,7 @@ def judge(  # noqa: PLR0913  # all needed
     folder: Path,
     progress: Progress,
 ) -> Comparison:
-    """Score every candidate, compare each with the first, and say which to take; writes ``compare.csv``."""
+    """Score every candidate, compare each with the first, and say which to take; writes ``compare.csv`` and ``metrics.csv``."""
     dataset, fingerprint = planned.dataset, planned.fingerprint
     splits = documents.load_json(space.preprocessed_folder(dataset.name) / "splits_final.json")
     groups = group_frames(used)
@@ -68,6 +69,7 @@ def judge(  # noqa: PLR0913  # all needed
     }
     rows, winners = compare_sums(summed, families, len(patients))
     tables.write_table(folder / "compare.csv", tuple(Paired.model_fields), (row.model_dump() for row in rows))
+    write_metrics(folder / "metrics.csv", scores)
     return Comparison.new(
         dataset=dataset.name,
         folds=tuple(map(int, options.folds)),

@@ -24,6 +24,7 @@ from ercpseg.documents.dataset import FrameRecord
 from ercpseg.documents.plan_values import AlarmValues
 from ercpseg.documents.run import ModelCard
 from ercpseg.frames.frame import Frame
+from ercpseg.frames.windows import moment_of
 from ercpseg.structures import Bitmask, StructureSet
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Measured:
 class Watch:
     """Passes predictions on to ``sink`` and measures some of them on the way.
 
-    ``total`` is the number of files, as far as it is known: it only spaces the sample.
+    ``total`` is the number of files, as far as it is known: it only spaces the sample. ``frames``: how many the model sees.
     """
 
     def __init__(  # all needed
@@ -95,7 +96,9 @@ class Watch:
         total: int,
         started: float,
         outside_frac: float = OUTSIDE_FRAC,
+        frames: int = 1,
     ):
+        self._frames, self._stills = frames, 0
         self.sink, self.card, self.structures = sink, card, structures
         self.measured: dict[int, Measured] = {}
         self._step = max(1, total // MOST_FRAMES)
@@ -124,6 +127,7 @@ class Watch:
         self.sink.write(frame, bitmask, milliseconds, probabilities)
         number, self._seen = self._seen, self._seen + 1
         self._foreign += frame.about.modality == "other"
+        self._stills += self._frames > 1 and moment_of(frame) is None
         sure = number % self._sure == 0 and number // self._sure < SURE_FRAMES
         if not self.card.ranges or (number % self._step and not sure):
             return
@@ -149,7 +153,12 @@ class Watch:
         """What whoever predicts must hear of the frames, a sentence each."""
         count = f"{self._foreign} of {self._seen} frames"
         foreign = f"{count} are of a DICOM class that is no X-ray projection (frames.csv says which)."
-        return (*([foreign] if self._foreign else []), *(finding.text for finding in self.findings()))
+        stills = (
+            f"{self._stills} of {self._seen} frames are of no known series: the model's {self._frames} frames were the same "
+            "one repeated, which is not what it learnt from series."
+        )
+        told = [text for text, count in ((foreign, self._foreign), (stills, self._stills)) if count]
+        return (*told, *(finding.text for finding in self.findings()))
 
     def record(self) -> dict[str, Any]:
         """For ``run.json``."""
@@ -157,6 +166,7 @@ class Watch:
         patients = len({m.patient for m in self.measured.values()})
         known = {"frames": len(self.measured), "patients": patients, "findings": findings}
         known |= {"no_projection": self._foreign} if self._foreign else {}
+        known |= {"stills": self._stills} if self._stills else {}
         return known if self.card.ranges else {**known, "note": NO_RANGES}
 
     def _measure(self, frame: Frame, bitmask: Bitmask) -> dict[str, float]:

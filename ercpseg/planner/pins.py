@@ -149,9 +149,8 @@ def check_options(name: str, options: Mapping[str, Any], *, by_user: bool, where
     try:
         check_network(name, entry.features, 0, options)
     except DocumentError as error:
-        if not by_user:
-            raise
-        raise UsageError(error.what, where=f"{where}: {error.where}", expected=error.expected) from error
+        kind = UsageError if by_user else DocumentError
+        raise kind(error.what, where=f"{where}: {error.where}", expected=error.expected) from error
 
 
 def _check_text(key: str, value: Any, where: object) -> None:

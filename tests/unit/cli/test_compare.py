@@ -10,6 +10,7 @@ import pytest
 from ercpseg.documents.comparison import Comparison
 from ercpseg.documents.plan import Plan
 from ercpseg.errors import Interrupted
+from ercpseg.pipeline.compare_metrics import METRICS
 from ercpseg.pipeline.compare_scores import compare_sums, family
 from ercpseg.storage import documents
 from ercpseg.storage.tables import read_table
@@ -66,6 +67,11 @@ def test_from_recipes_to_the_winner_and_nothing_is_trained_twice(
     assert rows["mine", "structure", "endoscope"].difference == 0
     assert rows["auto", "overall", "overall"].value == rows["light", "overall", "overall"].value
     assert set(found.winners) == {*found.families.values(), "overall"}
+    every = read_table(folder / "metrics.csv")
+    assert len(every) == 3 * 4 * len(METRICS)
+    wanted = rows["mine", "structure", "endoscope"]
+    (shown,) = [r for r in every if (r["recipe"], r["structure"], r["metric"]) == ("mine", "endoscope", wanted.metric)]
+    assert int(shown["frames"]) == wanted.frames
     table = read_table(folder / "compare.csv")
     assert [(r["recipe"], r["name"]) for r in table] == [(r.recipe, r.name) for r in found.rows]
     for text in ("clearly better", "95 % interval", "light plans the same as auto", "--from-compare"):

@@ -39,6 +39,35 @@ def test_what_cannot_be_done_is_said(command, tmp_path, words: list[str], text: 
     assert text in command.fails(2, "plans", *words, workspace=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("pin", "text"),
+    [
+        ("loss.terms: [{name: nope}]", "one of dice, jaccard"),
+        ("loss.terms: [{name: focal, params: {gama: 2.0}}]", "loss.terms.focal"),
+        ("loss.terms: [{name: focal, params: {gamma: 99.0}}]", "loss.terms.focal"),
+        ("network.name: fra-net\n  network.options.encoder: resnet999", "network.options.encoder"),
+        ("network.name: light\n  network.options: {steps: 3}", "network.options"),
+        ("network.name: fra-net\n  network.features: [8, 16]", "network.features"),
+        ("loss.focal_alpha.guidewire: high", "cannot be loss.focal_alpha"),
+        ("postprocess.steps.guidewire: [{name: thin_bak, params: {radius_px: 1.0}}]", "postprocess.steps"),
+        ("input.frames: 9", "cannot be input.frames"),
+    ],
+)
+def test_a_recipes_mistakes_are_told_with_file_key_and_choices(command, tmp_path, pin: str, text: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"schema: ercpseg.recipe/1\nname: mine\ntitle: mine\nset:\n  {pin}\n")
+    told = command.fails(65, "plans", "check", file)
+    assert text in told
+    assert "mine.yaml" in told
+
+
+def test_every_recipe_that_comes_along_passes(command) -> None:
+    from ercpseg.storage.resources import resource_folder
+
+    for path in sorted(resource_folder("plans").glob("*.yaml")):
+        command.succeeds("plans", "check", path)
+
+
 def test_a_recipe_file_is_checked(command, tmp_path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
