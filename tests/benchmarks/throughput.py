@@ -166,9 +166,10 @@ def run_benchmark() -> str:
         "iterations each, taken in turn, both in their second epoch; ours includes the epoch's one validation batch.\n\n"
         "| network | `ercpseg train`: an iteration, frames / s | `nnUNetTrainer` | ratio |\n|---|---|---|---|\n"
         + "\n".join(rows)
-        + "\n\nWhere it comes from for the U-Net: the same network and batch alone, in seconds; torch's way stores maps "
-        "channel by channel and copies for its instance norm, ours stores channels last and does not copy (ercpseg/networks/norms.py). "
-        "For the light network also from the loss, whose gradients are by hand (ercpseg/losses/fused.py).\n\n"
+        + "\n\nWhere it comes from for the U-Net: the same network and batch alone, in seconds. Torch's way stores maps "
+        "channel by channel and copies for its instance norm; ours stores channels last and does not copy "
+        "(ercpseg/networks/norms.py). For the light network it is also the loss, whose gradients are by hand "
+        "(ercpseg/losses/fused.py).\n\n"
         "| | torch's | ours |\n|---|---|---|\n"
         + "\n".join(
             f"| {part} | {parts[f'{part}, {THEIRS}']:.3f} | {parts[f'{part}, ours']:.3f} |"
