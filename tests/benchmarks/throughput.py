@@ -47,18 +47,15 @@ class Timed(nnUNetTrainer):
         super().on_train_epoch_end(outputs)
 
 class Light(Timed):
-    def __init__(self, *arguments, **numbers):
-        super().__init__(*arguments, **numbers)
-        self.enable_deep_supervision = False
-
     @staticmethod
-    def build_network_architecture(plans, configuration, inputs, outputs, enable_deep_supervision=True):
+    def build_network_architecture(*arguments):  # the last two: number of outputs, deep supervision
         from ercpseg.documents.plan import NetworkValues
         from ercpseg.networks import build_network
-        return build_network(NetworkValues(name="light", features=features, deep_supervision=0), outputs)
+        return build_network(NetworkValues(name="light", features=features, deep_supervision=0), arguments[-2])
 
 if __name__ == "__main__":
     trainer = (Light if light else Timed)(plans, "2d", 0, dataset, device=torch.device("cpu"))
+    trainer.enable_deep_supervision = not light
     trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 2, iterations, 2
     trainer.perform_actual_validation = lambda *_, **__: None
     trainer.run_training()
