@@ -367,7 +367,7 @@ def test_ctrl_c_while_predicting_leaves_what_was_done_and_says_that_it_is_not_al
     real, done = Predictor.predict_prepared, []
 
     def interrupted(self, frames, **options):
-        if len(done) == 3:
+        if len(done) >= 3:  # several may be predicted side by side
             raise KeyboardInterrupt
         done.extend(prepared.frame.name for prepared in frames)
         return real(self, frames, **options)
