@@ -113,10 +113,10 @@ def test_every_frame_is_scored_by_the_fold_that_held_it_out(two_folds, monkeypat
     predicted: list[tuple[str, str]] = []
     original = Predictor.logits
 
-    def logits(self, pixels):
+    def logits(self, pixels, *before):
         assert len(self.folds) == 1
         predicted.append((frames[pixels.tobytes()], self.folds[0]))
-        return original(self, pixels)
+        return original(self, pixels, *before)
 
     monkeypatch.setattr(Predictor, "logits", logits)
     tune("tiny", workspace=two_folds)
@@ -318,11 +318,11 @@ def test_a_stopped_tuning_goes_on_and_damaged_predictions_are_made_again(command
 
     original, calls = Predictor.logits, []
 
-    def logits(self, pixels):
+    def logits(self, pixels, *before):
         calls.append(self.folds)
         if len(calls) == 6:
             raise KeyboardInterrupt
-        return original(self, pixels)
+        return original(self, pixels, *before)
 
     monkeypatch.setattr(Predictor, "logits", logits)
     assert command("tune", "tiny", workspace=two_folds).code == 75
