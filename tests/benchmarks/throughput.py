@@ -13,11 +13,8 @@ from pathlib import Path
 
 from tests.benchmarks.machine import run, script
 
-FRAMES, PATCH, BATCH = 40, 256, 4
-NETWORKS = {"unet": (32, 64, 128, 256, 512), "light": (16, 16, 32, 64, 64, 128)}
-"""nnU-Net's plain U-Net, and what the planner takes on a CPU, which goes into nnU-Net's trainer by one method."""
-ITERATIONS, ROUNDS = {"unet": 12, "light": 60}, 2
-AUXILIARY = {"unet": 3, "light": 0}
+FRAMES, PATCH, BATCH, FEATURES = 40, 256, 4, (32, 64, 128, 256, 512)
+ITERATIONS, ROUNDS = 12, 2
 THEIRS = "torch's"
 STOCK = """
 import json, sys, time
@@ -26,7 +23,7 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-folder, patch, batch, features, iterations, light = Path(sys.argv[1]), *map(json.loads, sys.argv[2:7])
+folder, patch, batch, features, iterations = Path(sys.argv[1]), *map(json.loads, sys.argv[2:6])
 plans, dataset = load_json(str(folder / "nnUNetPlans.json")), load_json(str(folder / "dataset.json"))
 plans["continue_training"] = False
 values = plans["configurations"]["2d"]
@@ -46,16 +43,8 @@ class Timed(nnUNetTrainer):
         self.taken = time.perf_counter() - self.began
         super().on_train_epoch_end(outputs)
 
-class Light(Timed):
-    @staticmethod
-    def build_network_architecture(*arguments):  # the last two: number of outputs, deep supervision
-        from ercpseg.documents.plan import NetworkValues
-        from ercpseg.networks import build_network
-        return build_network(NetworkValues(name="light", features=features, deep_supervision=0), arguments[-2])
-
 if __name__ == "__main__":
-    trainer = (Light if light else Timed)(plans, "2d", 0, dataset, device=torch.device("cpu"))
-    trainer.enable_deep_supervision = not light
+    trainer = Timed(plans, "2d", 0, dataset, device=torch.device("cpu"))
     trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 2, iterations, 2
     trainer.perform_actual_validation = lambda *_, **__: None
     trainer.run_training()
@@ -84,7 +73,7 @@ def profile() -> dict[str, float]:
 
     torch.manual_seed(0)
     batch = torch.randn(BATCH, 1, PATCH, PATCH)
-    values = NetworkValues(name="unet", features=NETWORKS["unet"], deep_supervision=3)
+    values = NetworkValues(name="unet", features=FEATURES, deep_supervision=3)
     found = {}
     for name, theirs in ((THEIRS, True), ("ours", False)):
         network = build_network(values, 1).train()
@@ -98,11 +87,11 @@ def profile() -> dict[str, float]:
     return found
 
 
-def _stock(folder: Path, theirs: Path, network: str) -> float:
+def _stock(folder: Path, theirs: Path) -> float:
     environment = {f"nnUNet_{kind}": str(theirs / kind) for kind in ("raw", "preprocessed", "results")}
     program = theirs / "stock.py"
     program.write_text(STOCK)
-    words = [json.dumps(w) for w in (PATCH, BATCH, NETWORKS[network], ITERATIONS[network], network == "light")]
+    words = [json.dumps(PATCH), json.dumps(BATCH), json.dumps(FEATURES), json.dumps(ITERATIONS)]
     done = subprocess.run(
         [sys.executable, str(program), str(folder), *words],
         env={**os.environ, **environment, "nnUNet_n_proc_DA": "2", "nnUNet_compile": "f"},
@@ -114,9 +103,9 @@ def _stock(folder: Path, theirs: Path, network: str) -> float:
     return float(next(line for line in done.stdout.splitlines() if line.startswith("TAKEN")).split()[1])
 
 
-def _sides(network: str) -> tuple[float, float]:
-    """Seconds per iteration of ours and of nnU-Net's, in turn, the faster of the rounds."""
-    ercpseg, features, iterations = script("ercpseg"), NETWORKS[network], ITERATIONS[network]
+def run_benchmark() -> str:
+    """One structure, so that both networks have the same layers but for the last (one sigmoid, two of softmax)."""
+    ercpseg = script("ercpseg")
     ours, stock = [], []
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -126,12 +115,11 @@ def _sides(network: str) -> tuple[float, float]:
                 shutil.rmtree(folder)
         place = ["--workspace", str(root / "workspace")]
         pins = [f"patch.size_px=[{PATCH},{PATCH}]", "patch.tile_px=[512,512]", f"patch.batch_size={BATCH}",
-                f"network.features={list(features)}", f"network.deep_supervision={AUXILIARY[network]}", "schedule.epochs=2",
-                "schedule.time_budget_s=null", f"schedule.iterations_per_epoch={iterations}",
-                "schedule.validation_iterations=1", "preparation.working_long_side_px=512",
-                "transfer.made_for=null"]  # fmt: skip
+                f"network.features={list(FEATURES)}", "network.deep_supervision=3", "schedule.epochs=2",
+                "schedule.time_budget_s=null", f"schedule.iterations_per_epoch={ITERATIONS}",
+                "schedule.validation_iterations=1", "preparation.working_long_side_px=512"]  # fmt: skip
         words = [word for pin in pins for word in ("--set", pin)]
-        run([ercpseg, "plan-and-preprocess", str(root / "one"), "--recipe", network, "--device", "cpu", *words, *place])
+        run([ercpseg, "plan-and-preprocess", str(root / "one"), "--recipe", "unet", "--device", "cpu", *words, *place])
         raw = next((root / "workspace" / "nnunet" / "raw").iterdir())
         theirs = root / "nnunet"
         (theirs / "raw").mkdir(parents=True)
@@ -142,31 +130,20 @@ def _sides(network: str) -> tuple[float, float]:
         for _ in range(ROUNDS):
             run([ercpseg, "train", "one", "0", "--restart", *place])
             log = next((root / "workspace").rglob("fold_0/log.jsonl")).read_text().splitlines()
-            ours.append(json.loads(log[1])["seconds"] / iterations)
-            stock.append(_stock(theirs / "preprocessed" / raw.name, theirs, network))
-    return min(ours), min(stock)
-
-
-def run_benchmark() -> str:
-    """One structure, so that both networks have the same layers but for the last (one sigmoid, two of softmax)."""
-    rows = []
-    for network in NETWORKS:
-        first, other = _sides(network)
-        rows.append(
-            f"| {network} | {first:.3f} s, {BATCH / first:.1f} | {other:.3f} s, {BATCH / other:.1f} | {other / first:.2f} |"
-        )
-    parts = profile()
+            ours.append(json.loads(log[1])["seconds"] / ITERATIONS)
+            stock.append(_stock(theirs / "preprocessed" / raw.name, theirs))
+    first, other, parts = min(ours), min(stock), profile()
     return (
         "## Training throughput of the same network and batch\n\n"
-        f"{BATCH} × {PATCH}² a batch, CPU: nnU-Net's plain U-Net with {list(NETWORKS['unet'])} channels and three auxiliary "
-        f"outputs, and the light network. The faster of {ROUNDS} rounds of {ITERATIONS['unet']} and {ITERATIONS['light']} "
-        "iterations each, taken in turn, both in their second epoch; ours includes the epoch's one validation batch.\n\n"
-        "| network | `ercpseg train`: an iteration, frames / s | `nnUNetTrainer` | ratio |\n|---|---|---|---|\n"
-        + "\n".join(rows)
-        + "\n\nWhere it comes from for the U-Net: the same network and batch alone, in seconds. Torch's way stores maps "
-        "channel by channel and copies for its instance norm; ours stores channels last and does not copy "
-        "(ercpseg/networks/norms.py). For the light network it is also the loss, whose gradients are by hand "
-        "(ercpseg/losses/fused.py).\n\n"
+        f"nnU-Net's plain U-Net with {list(FEATURES)} channels, {BATCH} × {PATCH}² a batch, three auxiliary outputs, CPU; the "
+        f"faster of {ROUNDS} rounds of {ITERATIONS} iterations each, taken in turn. Both in their second "
+        "epoch; ours includes the epoch's one validation batch.\n\n"
+        "| trainer | s / iteration | frames / s |\n|---|---|---|\n"
+        f"| `ercpseg train` | {first:.3f} | {BATCH / first:.1f} |\n"
+        f"| `nnUNetTrainer` | {other:.3f} | {BATCH / other:.1f} |\n"
+        f"| ratio | {other / first:.2f} | |\n\n"
+        "Where it comes from: the same network and batch alone, in seconds; torch's way stores maps channel by channel and "
+        "copies for its instance norm, ours stores channels last and does not copy (ercpseg/networks/norms.py).\n\n"
         "| | torch's | ours |\n|---|---|---|\n"
         + "\n".join(
             f"| {part} | {parts[f'{part}, {THEIRS}']:.3f} | {parts[f'{part}, ours']:.3f} |"
