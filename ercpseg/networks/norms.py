@@ -13,7 +13,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
     Torch copies maps that are stored channels last, and convolutions want them so. Training takes torch's group norm of one
     channel per group, which does not copy; it sums squares before it takes the mean away, which costs four of seven digits
     where a map's mean is ten times its spread. Prediction takes the mean away first, which is as exact as torch. Measured:
-    0.7 of a training step of nnU-Net's U-Net, 0.75 of its prediction (docs/benchmarks.md, throughput and inference).
+    forward and backward of nnU-Net's U-Net take three quarters of the time (docs/benchmarks.md, throughput).
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
