@@ -32,11 +32,11 @@ def test_values_and_gradients_are_torchs(n: int, c: int, y: int, x: int, affine:
     (first * weight).sum().backward()
     (other * weight).sum().backward()
     # Where a map is nearly constant, what is left of its variance is rounding.
-    assert torch.allclose(first, other, rtol=1e-3, atol=1e-3)
+    assert torch.allclose(first, other, rtol=1e-4, atol=1e-4)
     if float(image.var((2, 3), correction=0).min()) > 0.1:
         assert a.grad is not None and b.grad is not None and torch.allclose(a.grad, b.grad, rtol=1e-3, atol=1e-3)
     for mine, its in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert torch.allclose(mine.grad, its.grad, rtol=1e-2, atol=1e-2)
+        assert torch.allclose(mine.grad, its.grad, rtol=1e-3, atol=1e-3)
     with torch.inference_mode():
         assert torch.allclose(ours(image), theirs(image), rtol=1e-4, atol=1e-4)
 
@@ -58,11 +58,26 @@ def test_nnunets_networks_have_it_and_keep_the_names_of_their_weights(name: str)
     assert any(key.endswith("norm.weight") for key in network.state_dict())
 
 
-def test_prediction_is_as_exact_as_torch_where_the_mean_is_large() -> None:
+@pytest.mark.parametrize("gradients", [True, False], ids=["training", "prediction"])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_it_is_as_exact_as_torch_where_the_mean_is_large(gradients: bool, layout: torch.memory_format) -> None:
     image = 1000 + torch.randn(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
     truth = torch.nn.InstanceNorm2d(3)(image.double()).float()
-    with torch.no_grad():
-        assert float((InstanceNorm2d(3)(image) - truth).abs().max()) < 1e-3
+    with torch.set_grad_enabled(gradients):
+        result = InstanceNorm2d(3)(image.to(memory_format=layout))
+    assert result.is_contiguous(memory_format=layout)
+    assert float((result - truth).abs().max()) < 1e-3
+
+
+def test_a_gradient_of_any_layout_is_taken() -> None:
+    image = torch.randn(2, 3, 5, 7).to(memory_format=torch.channels_last).requires_grad_()
+    InstanceNorm2d(3, affine=True)(image).sum().backward()  # a sum's gradient is one number, expanded
+    assert image.grad is not None and float(image.grad.abs().max()) < 1e-5
+
+
+def test_double_precision_gradients_are_right() -> None:
+    norm = InstanceNorm2d(2, affine=True).double()
+    assert torch.autograd.gradcheck(norm, torch.randn(2, 2, 3, 4, dtype=torch.double, requires_grad=True))
 
 
 def test_an_exported_graph_normalises_by_instance() -> None:
