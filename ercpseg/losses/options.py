@@ -55,12 +55,15 @@ FREQUENCY = Number(None, "share of the structure's pixels in the training frames
 GAMMA = Number(2.0, "focal power", 0.0, 8.0)
 AREA = {"smooth": SMOOTH, "per_image": PER_IMAGE}
 ITERATIONS = Number(5, "erosions; at least half the structure's width in px", 1, 64, per_head=False)
+WEIGHT = Number(10.0, "weight of the structure against its complement", 1e-3, 1e4)
 FN = Number(0.7, "weight of what is missed against what is extra", 0.0, 1.0)
 
 TERMS: dict[str, TermSpec] = {
     "dice": TermSpec(AREA),
     "jaccard": TermSpec(AREA),
-    "weighted-dice": TermSpec({"positive_weight": Number(10.0, "weight of the structure", 1e-3, 1e4), **AREA}),
+    "weighted-dice": TermSpec({"positive_weight": WEIGHT, **AREA}),
+    "mean-dice": TermSpec({"positive_weight": WEIGHT, **AREA}),
+    "pixel-weighted-dice": TermSpec({"positive_weight": WEIGHT, **AREA}),
     "tversky": TermSpec({"fn_weight": FN, **AREA}),
     "focal-tversky": TermSpec({"fn_weight": FN, "exponent": Number(0.75, "power of 1 − index", 0.1, 4.0), **AREA}),
     "cross-entropy": TermSpec(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from ercpseg.losses.functional import Number, area_sum, per_head, root
+from ercpseg.losses.functional import Number, area_sum, per_head, root, soft_dice
 
 
 def soft_jaccard(
@@ -44,6 +44,44 @@ def weighted_dice(
     outside = pixels - total + both  # Σ (1−p)(1−t)
     numerator = 2 * (positive_weight * both + outside) + smooth
     return per_head(1 - numerator / (positive_weight * total + 2 * pixels - total + smooth))
+
+
+def mean_dice(
+    *,
+    probability: torch.Tensor,
+    target: torch.Tensor,
+    positive_weight: Number = 10.0,
+    smooth: Number = 1.0,
+    per_image: bool = False,
+) -> torch.Tensor:
+    """1 − the mean, weighted 10:1, of the Dice of the structure and of its complement: (n, h, y, x) twice → (h,).
+
+    D = (w D₊ + D₋) / (w + 1), w = ``positive_weight``. A reading of Gherardini 2020's "1/10 ratio" that weighs the Dices of
+    its two complementary maps instead of their pixels.
+    """
+    front = soft_dice(probability=probability, target=target, smooth=smooth, per_image=per_image)
+    back = soft_dice(probability=1 - probability, target=1 - target, smooth=smooth, per_image=per_image)
+    return (positive_weight * front + back) / (positive_weight + 1)
+
+
+def pixel_weighted_dice(
+    *,
+    probability: torch.Tensor,
+    target: torch.Tensor,
+    positive_weight: Number = 10.0,
+    smooth: Number = 1.0,
+    per_image: bool = False,
+) -> torch.Tensor:
+    """1 − Dice of the structure over weighted pixels: (n, h, y, x) twice → (h,).
+
+    D = (2 Σ_k v_k p_k t_k + s) / (Σ_k v_k (p_k + t_k) + s), v_k = w = ``positive_weight`` where t_k = 1, and 1 elsewhere:
+    equation 2 of Gherardini 2020 with the weights of section 3.3, "a 1/10 ratio between the background and the foreground
+    (catheter) pixel weights", on the pixels as its cross-entropy has them. With soft counts 2w·TP / (2w·TP + w·FN + FP).
+    """
+    both = area_sum(probability * target, per_image)
+    wanted, found = area_sum(target, per_image), area_sum(probability, per_image)
+    numerator = 2 * positive_weight * both + smooth
+    return per_head(1 - numerator / (positive_weight * (wanted + both) + found - both + smooth))
 
 
 def tversky_index(

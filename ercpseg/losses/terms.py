@@ -80,6 +80,8 @@ FORMULAS: dict[str, Formula] = {
     "dice": _dice,
     "jaccard": _of_probability(overlap.soft_jaccard),
     "weighted-dice": _of_probability(overlap.weighted_dice),
+    "mean-dice": _of_probability(overlap.mean_dice),
+    "pixel-weighted-dice": _of_probability(overlap.pixel_weighted_dice),
     "tversky": _tversky,
     "focal-tversky": _of_probability(overlap.tversky),
     "cross-entropy": _of_logits(pixelwise.cross_entropy),
