@@ -27,9 +27,21 @@ def training_transforms(
 ) -> Any:
     """Random pipeline: dict(image (c, y, x), segmentation bitmask (1, y, x)) → image and target at ``patch`` size.
 
-    The channels of an image are frames of one series: all are moved and changed alike.
-
     The target's channels are those of :class:`ercpseg.augmentation.targets.BitmaskToTargets`.
+    """
+    from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+
+    from ercpseg.augmentation.targets import BitmaskToTargets
+
+    return ComposeTransforms(
+        [*random_transforms(values, heads, patch), BitmaskToTargets(heads, tubes=tubes, regions=regions)]
+    )
+
+
+def random_transforms(values: AugmentationValues, heads: Mapping[str, int], patch: Size) -> list[Any]:
+    """What alters image (c, y, x) and bitmask (1, y, x), both at ``patch`` size afterwards; −1 is outside the frame.
+
+    The channels of an image are frames of one series: all are moved and changed alike.
     """
     from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
     from batchgeneratorsv2.transforms.intensity.contrast import BGContrast, ContrastTransform
@@ -38,11 +50,9 @@ def training_transforms(
     from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
     from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
     from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
-    from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
     from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
     from ercpseg.augmentation.polarity import InvertPolarity
-    from ercpseg.augmentation.targets import BitmaskToTargets
     from ercpseg.augmentation.xray import CollimatorChange, ContrastWashIn, XrayNoise
 
     rotation = float(np.deg2rad(values.rotation_deg))
@@ -89,7 +99,7 @@ def training_transforms(
         transforms.append(RandomTransform(CollimatorChange(values.collimator_keep), p))
     if values.mirror_axes:
         transforms.append(MirrorTransform(allowed_axes=values.mirror_axes))
-    return ComposeTransforms([*transforms, BitmaskToTargets(heads, tubes=tubes, regions=regions)])
+    return transforms
 
 
 def validation_transforms(heads: Mapping[str, int], *, tubes: Sequence[str] = (), regions: Sequence[str] = ()) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -48,6 +48,10 @@ class PreparationValues(Part):
     dilate_px: dict[str, Annotated[int, Field(ge=0, le=16)]] = Field(
         default_factory=dict,
         description="structure → working pixels by which its training masks are thickened; undone by a step (R23)",
+    )
+    dilate_kernel: Literal["disk", "square"] = Field(
+        "disk",
+        description="what they are thickened with: all pixels within that distance, or a square of 2·dilate_px + 1 (R23)",
     )
     thin: tuple[str, ...] | None = Field(
         None, description="structures of which any coverage counts when masks shrink below 2 px (R7); null: max_pooled"

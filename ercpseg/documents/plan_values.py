@@ -93,7 +93,7 @@ class SamplingValues(Part):
 
 
 class AugmentationValues(Part):
-    """Ranges of the random transforms (R18–R20)."""
+    """Ranges of the random transforms (R18–R20), and whether they are drawn for each sample or for a number of copies."""
 
     rotation_deg: float = Field(ge=0, le=180)
     scale: Range
@@ -127,6 +127,13 @@ class AugmentationValues(Part):
         description="least share of a patch's sides that a moved collimator leaves; 1: none moves (R20)",
     )
     apply_prob: float = Field(ge=0, le=1)
+    multiply: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        strict=True,
+        description="altered copies of each training frame, the same in every epoch; 0: samples are altered as drawn (R30)",
+    )
 
 
 class OptimiserValues(Part):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ercpseg.documents.plan import PreparationValues
 from ercpseg.frames.condition import enhanced, enhances, filtered
 from ercpseg.frames.field import find_field
-from ercpseg.geometry.morphology import dilate
+from ercpseg.geometry.morphology import dilate, dilate_square
 from ercpseg.structures import Bitmask
 
 if TYPE_CHECKING:
@@ -148,16 +148,18 @@ def resample_bitmask(bitmask: Bitmask, size: tuple[int, int], thin_bits: int = 0
     return result
 
 
-def thicken(bitmask: Bitmask, radius_px: dict[int, int]) -> Bitmask:
+def thicken(bitmask: Bitmask, radius_px: dict[int, int], *, square: bool = False) -> Bitmask:
     """Bitmask (y, x) in which the structure of each bit is dilated by so many pixels (R23): for training masks only.
 
-    The post-processing step ``thin_back`` of the same radius takes it back from what is predicted.
+    By a disk of that radius, or by a ``square`` of twice that and one (3 × 3 for 1 px, Martin 2022). The post-processing step
+    ``thin_back`` of the same radius and kernel takes it back from what is predicted.
     """
     result = bitmask
     for bit, radius in radius_px.items():
         present = (bitmask & bit) != 0
         if radius >= 1 and present.any():
-            result = result | dilate(present, radius).astype(np.uint8) * np.uint8(bit)
+            thick = dilate_square(present, radius) if square else dilate(present, radius)
+            result = result | thick.astype(np.uint8) * np.uint8(bit)
     return result
 
 

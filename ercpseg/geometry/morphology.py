@@ -41,6 +41,24 @@ def dilate(mask: Mask, radius_px: float) -> Mask:
     return result
 
 
+def dilate_square(mask: Mask, reach_px: int) -> Mask:
+    """All pixels at most ``reach_px`` rows and columns from a pixel of ``mask`` (y, x): a square of 2·``reach_px`` + 1."""
+    require_mask(mask)
+    if reach_px < 1 or not mask.any():
+        return mask.copy()
+    if reach_px == 1:
+        return _touching(mask, corners=True)
+    from scipy.ndimage import maximum_filter
+
+    result: Mask = maximum_filter(mask, 2 * reach_px + 1, mode="constant", cval=False)
+    return result
+
+
+def erode_square(mask: Mask, reach_px: int) -> Mask:
+    """The pixels of ``mask`` (y, x) whose whole square of 2·``reach_px`` + 1 is in it; beyond the frame is no background."""
+    return ~dilate_square(~mask, reach_px)
+
+
 def erode(mask: Mask, radius_px: float) -> Mask:
     """The pixels of ``mask`` (y, x) with no background within ``radius_px``; beyond the frame is no background."""
     return ~dilate(~mask, radius_px)

@@ -18,6 +18,7 @@ import torch
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 
 from ercpseg.augmentation.build import training_transforms, validation_transforms
+from ercpseg.augmentation.copies import Copies
 from ercpseg.documents.plan import Plan
 from ercpseg.errors import UsageError
 from ercpseg.frames.windows import filled
@@ -46,6 +47,9 @@ class ErcpLoader(nnUNetDataLoader):
     The last ``oversample_frac`` of a batch each show one structure, drawn by ``structure_share``; the others are drawn
     uniformly. A tiled frame is cut around a random pixel of that structure, jittered so that it is not always centred.
 
+    With ``augmentation.multiply`` the frames drawn from are the training frames and so many copies of each, all alike often
+    (:mod:`ercpseg.augmentation.copies`), and nothing but the place of the window is drawn besides.
+
     With ``synthetic`` frames the share ``sampling.synthetic_frac`` of all samples is drawn from them, in random places of
     the batch, so that both kinds are oversampled alike (R12).
     """
@@ -70,6 +74,8 @@ class ErcpLoader(nnUNetDataLoader):
         self.seed = seed
         self.random = random
         self.position = 0
+        self.multiply = values.augmentation.multiply if random else 0
+        self.copies = Copies(values.augmentation, plan.heads, seed=seed)
         self.own = Source(data, self.bits)
         self.synthetic = None if synthetic is None else Source(synthetic, self.bits)
 
@@ -86,6 +92,7 @@ class ErcpLoader(nnUNetDataLoader):
             "data": torch.stack([s["image"] for s in samples]),
             "target": torch.stack([s["segmentation"] for s in samples]),
             "keys": [s["frame"] for s in samples],
+            "copies": [s["copy"] for s in samples],
         }
 
     def _sources(self, rng: np.random.Generator) -> list[Source]:
@@ -103,8 +110,10 @@ class ErcpLoader(nnUNetDataLoader):
         frame = source.names[choices[int(rng.integers(len(choices)))]]
         image = source.data.load_window(frame, self.values.input.frames)
         bitmask = source.data.load_bitmask(frame).astype(np.int16)
+        copy = int(rng.integers(self.multiply + 1)) if self.multiply else 0
+        image, bitmask = self.copies(image, bitmask, frame, copy)
         size = self.patch
-        if self.random and self.values.patch.size_px != self.values.patch.tile_px:
+        if self.random and not self.multiply and self.values.patch.size_px != self.values.patch.tile_px:
             size = (round(size[0] * CROP_MARGIN), round(size[1] * CROP_MARGIN))
         corner = self._corner(bitmask[0], size, structure, rng)
         sample = {
@@ -113,7 +122,7 @@ class ErcpLoader(nnUNetDataLoader):
         }
         sample = self.transforms(**sample)
         # After the transforms, so that a repeated frame is the very same picture in every channel, as in prediction.
-        return {**sample, "image": filled(sample["image"], self.values.input.frames), "frame": frame}
+        return {**sample, "image": filled(sample["image"], self.values.input.frames), "frame": frame, "copy": copy}
 
     def _structure(self, slot: int, rng: np.random.Generator, source: Source) -> str | None:
         if slot < round(self.batch_size * (1 - self.values.sampling.oversample_frac)):
@@ -145,7 +154,7 @@ class ErcpLoader(nnUNetDataLoader):
                 jitter = [int(rng.integers(-p // 4, p // 4 + 1)) for p in size]
                 wanted = (int(y) - size[0] // 2 + jitter[0], int(x) - size[1] // 2 + jitter[1])
                 return _clip(wanted[0], low[0], high[0]), _clip(wanted[1], low[1], high[1])
-        shift = self.values.augmentation.shift_frac if self.random else 0.0
+        shift = self.values.augmentation.shift_frac if self.random and not self.multiply else 0.0
         corner = []
         for axis in range(2):
             if shape[axis] > size[axis]:
@@ -247,9 +256,11 @@ def build_loaders(
     plain = validation_transforms(plan.heads, tubes=tubes, regions=regions)
     checking = ErcpLoader(val, transforms=plain, seed=seed + 1, random=False, **common)
     batches = [checking.generate_train_batch() for _ in range(values.schedule.validation_iterations)]
-    transforms = training_transforms(
-        values.augmentation, plan.heads, values.patch.size_px, tubes=tubes, regions=regions
-    )
+    transforms = plain
+    if not values.augmentation.multiply:
+        transforms = training_transforms(
+            values.augmentation, plan.heads, values.patch.size_px, tubes=tubes, regions=regions
+        )
     loader = ErcpLoader(train, transforms=transforms, seed=seed, synthetic=mixed, **common)
     loader.position = position
     return Ahead(loader), batches

@@ -66,7 +66,8 @@ class ErcpPreprocessor(DefaultPreprocessor):
         bitmask = None
         if seg is not None:
             bitmask = resample_bitmask(seg[0, 0].astype(np.uint8), geometry.working, thin_bits(plan))
-            bitmask = thicken(bitmask, dilated_bits(plan))
+            square = plan.values.preparation.dilate_kernel == "square"
+            bitmask = thicken(bitmask, dilated_bits(plan), square=square)
         return image[:, None], None if bitmask is None else bitmask[None, None].astype(np.int16), properties
 
 

@@ -137,7 +137,7 @@ def warnings_of(source: Plan, plan: Plan) -> list[str]:
     """What makes a start from another model's weights worth less, or a score too good."""
     theirs: dict[str, Any] = source.values.preparation.model_dump()
     ours: dict[str, Any] = plan.values.preparation.model_dump()
-    own = {"thin", "dilate_px", "dataset_mean_sd"}  # of masks, or of every dataset its own
+    own = {"thin", "dilate_px", "dilate_kernel", "dataset_mean_sd"}  # of masks, or of every dataset its own
     differ = [key for key in ours if key not in own and theirs[key] != ours[key]]
     found = []
     if differ:

@@ -71,8 +71,8 @@ def _candidates(name: str, plan: Plan, traits: Mapping[str, Traits]) -> Candidat
         thresholds = ()
         fixed.append(f"its threshold was set by the {plan.decision(THRESHOLD).by}")
     slots = _slots(name, values.steps[name], plan.values.tuning, traits) if t.shown else ()
-    dilated = plan.values.preparation.dilate_px
-    ruled_steps = {s: default_steps(s, traits[s], dilated.get(s, 0)) for s in values.steps}
+    dilated, square = plan.values.preparation.dilate_px, plan.values.preparation.dilate_kernel == "square"
+    ruled_steps = {s: default_steps(s, traits[s], dilated.get(s, 0), square=square) for s in values.steps}
     if _pinned(plan.decision(STEPS), name, values.steps, ruled_steps):
         slots = (Slot("pinned", (Option("as pinned", values.steps[name]),)),)
         fixed.append(f"its steps were set by the {plan.decision(STEPS).by}")

@@ -80,7 +80,8 @@ def normalisation(case: Case) -> Found:
 
 def dilation(case: Case) -> Found:
     """Thickened masks that stay thick, and the reverse."""
-    keys = ("preparation.dilate_px", "postprocess.steps")
+    keys = ("preparation.dilate_px", "preparation.dilate_kernel", "postprocess.steps")
+    square = case.values.preparation.dilate_kernel == "square"
     for name in case.values.heads.structures:
         radius = case.values.preparation.dilate_px.get(name, 0)
         undone = any(step.name in THINNING for step in case.steps(name))
@@ -89,6 +90,13 @@ def dilation(case: Case) -> Found:
                 keys,
                 f"training masks of {name} are {radius} px thicker on either side and no step takes that back, so its masks "
                 "come out thick (R23: thin_back or redraw).",
+            )
+        if radius and any(s.name == "thin_back" and bool(s.params.get("square")) != square for s in case.steps(name)):
+            kernel = "squares" if square else "disks"
+            yield (
+                keys,
+                f"training masks of {name} are thickened by {kernel} and thinned back by the other kernel, so slanted lines "
+                "come out too thick or too thin (R23: thin_back with square: 1 for squares).",
             )
         if undone and not radius:
             yield keys, f"{name} is thinned after prediction, but its training masks are not thickened (R23)."
@@ -116,6 +124,20 @@ def mirroring(case: Case) -> Found:
             ("augmentation.mirror_axes",),
             f"frames are mirrored, but the endoscope enters from the left in {percent(left)} and from the right in "
             f"{percent(right)} (R19).",
+        )
+
+
+def copies(case: Case) -> Found:
+    """Copies that are what they were copied from."""
+    a = case.values.augmentation
+    greys = a.noise_sd > 0 or a.blur_sd_px > 0 or a.low_resolution < 1 or a.collimator_keep < 1
+    greys = greys or {a.brightness, a.contrast, a.gamma} != {(1.0, 1.0)} or a.wash_in_amount != (0.0, 0.0)
+    moved = a.rotation_deg > 0 or a.scale != (1.0, 1.0) or a.shift_frac > 0 or bool(a.mirror_axes)
+    bent = a.elastic_prob > 0 and a.elastic_sigma_px > 0 and a.elastic_shift_px > 0
+    if a.multiply and not (moved or bent or a.invert_prob > 0 or (greys and a.apply_prob > 0)):
+        yield (
+            ("augmentation.multiply", "augmentation.apply_prob", "augmentation.elastic_prob"),
+            f"{a.multiply} copies of every frame, and no augmentation that would alter them (R30).",
         )
 
 

@@ -21,6 +21,7 @@ CHECKS: tuple[Callable[[Case], Found], ...] = (
     checks_frames.input_frames,
     checks_frames.dilation,
     checks_frames.mirroring,
+    checks_frames.copies,
     checks_frames.elastic,
     checks_frames.blur,
     checks_learning.levels,

@@ -30,7 +30,7 @@ RULES: tuple[Rule, ...] = (
     Rule(("preparation.working_long_side_px",), rules_size.working_size),
     Rule(("heads.structures", "heads.parents", "heads.of"), rules_network.heads),
     Rule(("preparation.thin",), rules_masks.resampling),
-    Rule(("preparation.dilate_px",), rules_masks.dilation),
+    Rule(("preparation.dilate_px", "preparation.dilate_kernel"), rules_masks.dilation),
     Rule(("network.options",), rules_network.options),
     Rule(("network.features",), rules_network.features),
     Rule(("patch.size_px", "patch.tile_px", "patch.whole_frame"), rules_network.patch),
@@ -78,6 +78,7 @@ RULES: tuple[Rule, ...] = (
         ),
         rules_xray.xray,
     ),
+    Rule(("augmentation.multiply",), rules_augmentation.copies),
     Rule(
         (
             "schedule.epochs",

@@ -107,6 +107,21 @@ def elastic(context: Context) -> Advice:
     )
 
 
+def copies(context: Context) -> Advice:
+    """R30: altered copies.
+
+    Decides: how many fixed, altered copies of each training frame there are; 0: every sample is altered anew.
+    From: nothing that is measured.
+    Because: what is altered anew for every sample shows a network more than any number of copies and takes no room. A fixed
+    number is for recipes of papers that multiplied their frames: the same copies are then drawn in every epoch and nothing is
+    altered besides. They are made of the training frames of a fold, after the split: a copy of a frame that is held out
+    would be a copy of the test.
+    Source: Martin 2022 (3500 of 300 frames, split afterwards: very probably leaked); nnU-Net 2.8.1 (anew) [E1/E2]
+    """
+    others = [(10, "Martin 2022: of ten copies, each is seen again and again.")]
+    return Advice({"augmentation.multiply": Choice(0, "Altered anew for every sample.", {}, others)})
+
+
 def intensity(context: Context) -> Advice:
     """R20: noise, blur, contrast.
 

@@ -9,7 +9,7 @@ from ercpseg.planner.rule import Advice, Choice, Context
 SEEN_PX = 3.0
 """Width from which a line is seen well (R6)."""
 MOST_DILATION_PX = 1
-"""Martin 2022: 3 × 3; here the cross of five pixels."""
+"""Martin 2022: a structuring element of 3 × 3."""
 
 
 def resampling(context: Context) -> Advice:
@@ -33,12 +33,12 @@ def resampling(context: Context) -> Advice:
 def dilation(context: Context) -> Advice:
     """R23: dilation of thin masks.
 
-    Decides: by how many working pixels on either side the training masks of a thin structure are thickened.
+    Decides: by how many working pixels on either side the training masks of a thin structure are thickened, and with what.
     From: the median width w₅₀ at working size.
     Because: below 3 px a mask that is a pixel beside the line shares next to nothing with it, so overlap terms pull a network
-    both ways; r = ⌈(3 − w₅₀)/2⌉, at most 1. Masks that stay thick would cap Dice at w/(w + r), so the first step of
-    post-processing takes r off again without breaking the line (or draws its centre-line anew: tuning decides), and
-    scores are those of the masks as annotated.
+    both ways; r = ⌈(3 − w₅₀)/2⌉, at most 1, by a square of 2r + 1 pixels, 3 × 3. Masks that stay thick would cap Dice at
+    w/(w + r), so the first step of post-processing takes the same square off again without breaking the line (or draws
+    its centre-line anew: tuning decides), and scores are those of the masks as annotated.
     Source: Martin 2022 (3 × 3); geometry [E1/E3]
     """
     thin = {n: t for n, t in context.traits.items() if t.shown and t.is_("thin")}
@@ -48,8 +48,15 @@ def dilation(context: Context) -> Advice:
     }
     value = {name: radius for name, radius in value.items() if radius}
     others: list[tuple[dict[str, int], str]]
+    kernel = Choice(
+        "square",
+        "3 × 3 pixels: Martin's structuring element.",
+        {},
+        [("disk", "Of a radius of 1 px it is the cross of five, which thickens slanted lines by less.")],
+    )
     if not thin:
-        return Advice({"preparation.dilate_px": Choice(value, "Nothing is thin.", {"width50_px": widths})})
+        none = Choice(value, "Nothing is thin.", {"width50_px": widths})
+        return Advice({"preparation.dilate_px": none, "preparation.dilate_kernel": kernel})
     told = ", ".join(f"{name} {width:g} px" for name, width in widths.items())
     if value:
         because = f"Median width: {told}; thickened by {MOST_DILATION_PX} px: {', '.join(value)}."
@@ -57,4 +64,5 @@ def dilation(context: Context) -> Advice:
     else:
         because = f"Median width: {told}, at least {SEEN_PX:g} px: wide enough as they are."
         others = [(dict.fromkeys(thin, 1), "Martin 2022; its wires were wide enough before.")]
-    return Advice({"preparation.dilate_px": Choice(value, because, {"width50_px": widths}, others)})
+    chosen = Choice(value, because, {"width50_px": widths}, others)
+    return Advice({"preparation.dilate_px": chosen, "preparation.dilate_kernel": kernel})

@@ -47,7 +47,8 @@ def steps(context: Context) -> Advice:
     """
     traits = context.traits
     dilated = context["preparation.dilate_px"]
-    value = {name: _steps_for(name, traits[name], dilated.get(name, 0)) for name in context["heads.structures"]}
+    square = context["preparation.dilate_kernel"] == "square"
+    value = {n: _steps_for(n, traits[n], dilated.get(n, 0), square=square) for n in context["heads.structures"]}
     named = ", ".join(f"{n}: {' + '.join(s['name'] for s in v) or 'none'}" for n, v in value.items())
     inputs: dict[str, Any] = {
         name: {
@@ -79,9 +80,11 @@ def scope_kernels(width_px: float) -> tuple[int, int]:
     return _odd(0.2 * width_px), _odd(1.4 * width_px)
 
 
-def default_steps(name: str, traits: Traits, dilated_px: int = 0) -> tuple[PostprocessStep, ...]:
+def default_steps(
+    name: str, traits: Traits, dilated_px: int = 0, *, square: bool = False
+) -> tuple[PostprocessStep, ...]:
     """The steps that R26 gives a structure, as the plan's values hold them."""
-    return tuple(PostprocessStep.model_validate(step) for step in _steps_for(name, traits, dilated_px))
+    return tuple(PostprocessStep.model_validate(step) for step in _steps_for(name, traits, dilated_px, square=square))
 
 
 def _odd(value: float) -> int:
@@ -89,9 +92,10 @@ def _odd(value: float) -> int:
     return max(1, 2 * round((value - 1) / 2 + 1e-9) + 1)
 
 
-def _steps_for(name: str, t: Traits, dilated_px: int = 0) -> list[Step]:
+def _steps_for(name: str, t: Traits, dilated_px: int = 0, *, square: bool = False) -> list[Step]:
     """What R26 gives, after what takes a thickening of the training masks back (R23)."""
-    undo = [_step("thin_back", radius_px=dilated_px)] if dilated_px and t.shown else []
+    kernel: dict[str, float] = {"square": 1} if square else {}
+    undo = [_step("thin_back", radius_px=dilated_px, **kernel)] if dilated_px and t.shown else []
     return undo + _clean_up(name, t)
 
 

@@ -32,15 +32,18 @@ def open_close(mask: Mask, *, opening_px: float = 1, closing_px: float = 1) -> M
     return morphology.closing(morphology.opening(mask, opening_px), closing_px)
 
 
-def thin_back(mask: Mask, *, radius_px: float) -> Mask:
+def thin_back(mask: Mask, *, radius_px: float, square: float = 0) -> Mask:
     """Take a thickening of the training masks back (R23): erode by ``radius_px``, but never through the centre-line.
 
     What was learnt w + 2r wide comes out w wide; where a prediction is thinner than that its skeleton stays, so that no
-    line breaks.
+    line breaks. ``square`` 1: they were thickened by squares of 2r + 1 (``preparation.dilate_kernel``), so that slanted lines
+    grew by √2 r on either side; 0: by disks.
     """
     if radius_px < 0.5 or not mask.any():
         return mask.copy()
     # On frames smaller than the working size a radius of 1 becomes less; a mask has no thinner rim than a pixel.
+    if square:
+        return morphology.erode_square(mask, max(1, round(radius_px))) | skeletonise(mask)
     return morphology.erode(mask, max(1.0, radius_px)) | skeletonise(mask)
 
 
@@ -162,6 +165,7 @@ STEPS: dict[str, Step] = {
 
 LIMITS: dict[str, tuple[float, float]] = {
     "radius_px": (0, 64),
+    "square": (0, 1),
     "width_px": (1, 1024),
     "opening_px": (1, 1024),
     "closing_px": (1, 1024),

@@ -119,6 +119,9 @@ def train_fold(
             (folder / RECORD).unlink(missing_ok=True)  # else an interrupted restart would pass for a finished run
         trainer.initialize()
         trainer.start.tell(plan, progress)
+        if plan.values.augmentation.multiply:
+            frames, each = len(trainer.do_split()[0]), plan.values.augmentation.multiply
+            progress.say(f"{frames} training frames and {each} altered copies of each: {frames * (each + 1)} in all")
         with _stop_on_signal(trainer.stop):
             trainer.run_training()
         try:

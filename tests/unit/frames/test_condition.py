@@ -72,4 +72,8 @@ def test_only_the_named_structure_is_thickened() -> None:
     cross = {(3, 3), (2, 3), (4, 3), (3, 2), (3, 4)}
     assert {tuple(p) for p in np.argwhere(thick & 2)} == cross
     assert np.argwhere(thick & 4).tolist() == [[3, 3]]
+    square = {(y, x) for y in (2, 3, 4) for x in (2, 3, 4)}
+    assert {tuple(p) for p in np.argwhere(thicken(bitmask, {2: 1}, square=True) & 2)} == square
+    assert int((thicken(bitmask, {2: 2}, square=True) == 2 | 4).sum()) == 1
+    assert int((thicken(bitmask, {2: 2}, square=True) & 2 > 0).sum()) == 25  # 5 × 5
     assert bitmask.sum() == 6

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.ndimage import binary_dilation
 
-from ercpseg.geometry.morphology import closing, dilate, erode, opening
+from ercpseg.geometry.morphology import closing, dilate, dilate_square, erode, erode_square, opening
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20))
 
@@ -20,6 +20,14 @@ def test_dilation_equals_a_footprint(radius: float) -> None:
     n = int(radius)
     y, x = np.mgrid[-n : n + 1, -n : n + 1]
     assert (dilate(mask, radius) == binary_dilation(mask, y**2 + x**2 <= radius**2)).all()
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2, 5])
+def test_dilation_by_a_square_equals_a_footprint(reach: int) -> None:
+    mask = np.random.default_rng(0).random((30, 40)) < 0.03
+    square = np.ones((2 * reach + 1, 2 * reach + 1), bool)
+    assert (dilate_square(mask, reach) == binary_dilation(mask, square)).all()
+    assert (erode_square(~mask, reach) == ~binary_dilation(mask, square)).all()
 
 
 def test_opening_deletes_lines_narrower_than_its_disk() -> None:

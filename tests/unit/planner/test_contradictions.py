@@ -46,6 +46,18 @@ def told(data: Fingerprint, budget: Budget = GPU, measured: bool = False, **pins
     return [w for w in plan.warnings if w.startswith("Contradiction")]
 
 
+STILL = {
+    "augmentation__rotation_deg": 0.0,
+    "augmentation__scale": [1.0, 1.0],
+    "augmentation__shift_frac": 0.0,
+    "augmentation__mirror_axes": [],
+    "augmentation__elastic_prob": 0.0,
+    "augmentation__apply_prob": 0.0,
+    "augmentation__invert_prob": 0.0,
+}
+"""No augmentation: greys are never altered, frames never moved."""
+
+
 @pytest.mark.parametrize("make", DATA)
 @pytest.mark.parametrize("budget", [CPU, GPU], ids=["cpu", "cuda"])
 def test_rules_contradict_nothing(make: Any, budget: Budget) -> None:
@@ -96,6 +108,14 @@ SCOPE_STEPS: dict[str, list[dict[str, Any]]] = {"endoscope": [], "guidewire": []
         ),
         (
             martin_like,
+            {
+                "preparation__dilate_px": {"guidewire": 1},
+                "postprocess__steps__guidewire": [{"name": "thin_back", "params": {"radius_px": 1}}],
+            },
+            "thinned back by the other kernel",
+        ),
+        (
+            martin_like,
             {"network__deep_supervision": 2, "loss__level_weights": [1.0, 0.5, 0.25]},
             "guidewire keeps 0.8 px at output level 2",
         ),
@@ -105,6 +125,7 @@ SCOPE_STEPS: dict[str, list[dict[str, Any]]] = {"endoscope": [], "guidewire": []
             {"augmentation__mirror_axes": [1]},
             "from the left in 95 % and from the right in 5 %",
         ),
+        (martin_like, {"augmentation__multiply": 10, **STILL}, "10 copies of every frame, and no augmentation"),
         (martin_like, {"augmentation__elastic_shift_px": 50.0}, "stretch by more than 15 %"),
         (martin_like, {"augmentation__low_resolution": 0.5}, "guidewire keeps 1.5 px"),
         (
@@ -147,6 +168,12 @@ def test_what_speaks_against_a_pin_is_told(data: Any, pins: dict[str, Any], word
     assert all("pinned)" in w for w in found)
 
 
+def test_copies_that_anything_alters_are_no_contradiction() -> None:
+    for key, value in (("mirror_axes", [1]), ("shift_frac", 0.1), ("elastic_prob", 1.0), ("apply_prob", 0.2)):
+        pins = {"augmentation__multiply": 10, **STILL, f"augmentation__{key}": value}
+        assert not [w for w in told(martin_like(), **pins) if "copies of every frame" in w], key
+
+
 def test_frames_of_series_that_nobody_knows() -> None:
     stills = fingerprint(martin_like().structures, series=0)
     assert "so every frame is repeated 4 times (R11)" in told(stills, input__frames=4)[0]
@@ -164,4 +191,4 @@ def test_budgets() -> None:
 
 
 def test_every_check_is_tried() -> None:
-    assert len(CHECKS) == len(set(CHECKS)) == 17
+    assert len(CHECKS) == len(set(CHECKS)) == 18

@@ -111,7 +111,8 @@ def test_dilation_of_thin_masks(width: float, radius: int) -> None:
     plan = plan_for(f, preparation__working_long_side_px=512)
     assert plan.values.preparation.dilate_px == ({"guidewire": radius} if radius else {})
     undone = [s.params for s in plan.values.postprocess.steps["guidewire"] if s.name == "thin_back"]
-    assert undone == ([{"radius_px": radius}] if radius else [])
+    assert undone == ([{"radius_px": radius, "square": 1}] if radius else [])
+    assert plan.values.preparation.dilate_kernel == "square"
 
 
 def test_only_one_steady_device_gets_one_z_score() -> None:
@@ -654,7 +655,7 @@ def test_folds(patients: int, frames: int, count: int, method: str) -> None:
 def test_no_opening_on_thin_structures_and_nothing_large_is_removed() -> None:
     steps = plan_for(ercp_like()).values.postprocess.steps
     assert [s.name for s in steps["guidewire"]] == ["thin_back", "remove_short"]
-    assert steps["guidewire"][0].params == {"radius_px": 1}
+    assert steps["guidewire"][0].params == {"radius_px": 1, "square": 1}
     assert [s.name for s in steps["stone"]] == ["remove_small"]
     assert steps["stone"][0].params == {"min_area_px": 22.5}  # ¼ of 90
     assert steps["cbd"][0].params == {"min_frac": 0.1}

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ercpseg.documents.plan import PostprocessStep
 from ercpseg.errors import DocumentError
+from ercpseg.frames.prepare import thicken
 from ercpseg.geometry import morphology
 from ercpseg.geometry.components import label_components
 from ercpseg.postprocess.apply import apply_steps
@@ -20,7 +21,7 @@ from ercpseg.postprocess.steps import LIMITS, STEPS
 
 EXAMPLES: dict[str, dict[str, float]] = {
     "open_close": {"opening_px": 3, "closing_px": 5},
-    "thin_back": {"radius_px": 1},
+    "thin_back": {"radius_px": 1, "square": 1},
     "redraw": {"width_px": 3},
     "fill_holes": {"max_area_px": 4},
     "keep_largest": {},
@@ -94,6 +95,34 @@ def test_thin_back_takes_a_dilation_back_and_breaks_no_line() -> None:
     thinned = run("thin_back", narrow, radius_px=1)
     assert label_components(thinned)[1] == 1
     assert thinned.sum() in range(28, 31)
+
+
+def test_a_slanted_wire_thickened_by_3_x_3_comes_back_as_it_was() -> None:
+    """By hand: a line of one pixel at 45° grows to five pixels of every row by the square, to three by the cross of five.
+
+    Erosion by the same square leaves the line itself; by the cross it would leave three pixels of every row.
+    """
+    line = np.eye(30, dtype=bool)
+    line[:5] = line[-5:] = False
+    wanted = np.zeros((30, 30), np.uint8)
+    wanted[line] = 2
+    thick = thicken(wanted, {2: 1}, square=True) == 2
+    assert (thick[8:22].sum(1) == 5).all()
+    assert ((thicken(wanted, {2: 1}) == 2)[8:22].sum(1) == 3).all()
+    assert np.array_equal(run("thin_back", thick, radius_px=1, square=1), line)
+    assert (run("thin_back", thick, radius_px=1)[8:22].sum(1) == 3).all()
+    # At twice the working size the square is 5 × 5; the centre-line's ends, which are kept too, reach further.
+    twice, wide = (np.kron(mask, np.ones((2, 2), bool)) for mask in (thick, line))
+    assert np.array_equal(run("thin_back", twice, radius_px=2, square=1)[16:44], wide[16:44])
+
+
+@given(arrays(np.bool_, (13, 17)), st.integers(1, 3))
+def test_what_a_square_thickened_is_thinned_back_to_no_less(mask: np.ndarray, radius: int) -> None:
+    """Erosion after dilation by the same kernel is a closing: it never loses a pixel of the mask."""
+    thick = morphology.dilate_square(mask, radius)
+    thinned = run("thin_back", thick, radius_px=radius, square=1)
+    assert not (mask & ~thinned).any()
+    assert not (thinned & ~thick).any()
 
 
 def test_redraw_gives_the_centre_line_the_width_of_training() -> None:
