@@ -12,6 +12,7 @@ from pathlib import Path
 from ercpseg.errors import InputRefused, out_of_memory
 from ercpseg.export.choice import LABEL_SUFFIX, OWN, Choice
 from ercpseg.export.protocol import LABELS, Result, files_of
+from ercpseg.storage.atomic import place
 from ercpseg.storage.images import write_png
 
 NO_ROOM = InputRefused("too-large", "what there was to write did not fit the memory")
@@ -33,9 +34,9 @@ class FrameFiles:
         """(format, frame) where only the file of that format did not fit the memory."""
         return [(word, name) for word, name in self._left_out if name not in self.lost]
 
-    def label(self, name: str) -> Path:
+    def label(self, name: str) -> str:
         """The label image of the frame called ``name``."""
-        return self._output / LABELS / f"{name}{LABEL_SUFFIX}"
+        return place(self._output, LABELS, f"{name}{LABEL_SUFFIX}")
 
     def write(self, result: Result, text: Mapping[str, str], *, known: bool) -> None:
         """Write a frame's files, the label image (with ``text``) last; of a known frame only what is missing.
@@ -70,7 +71,7 @@ class FrameFiles:
 
     def _lose(self, name: str) -> None:
         """Leave nothing of a frame."""
-        self.label(name).unlink(missing_ok=True)  # first: it vouches for the others
+        Path(self.label(name)).unlink(missing_ok=True)  # first: it vouches for the others
         for format_ in self._choice.frames.values():
             self._remove(files_of(format_, name, self._choice.structures))
         self.lost.add(name)

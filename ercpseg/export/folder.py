@@ -16,7 +16,7 @@ that masks of two models never lie side by side, whatever happens later. The sam
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ from ercpseg.export.rows import COLUMNS, Rows
 from ercpseg.export.series import TABLE, TABLE_COLUMNS, Collected, left_out, names_of, write_series
 from ercpseg.export.summary import PredictionSummary, count_exports, summarise
 from ercpseg.frames.frame import Frame
+from ercpseg.frames.names import Names
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage.atomic import flush_everything, write_text
 from ercpseg.storage.tables import write_table
@@ -82,7 +83,7 @@ class PredictionWriter:
         self._files = FrameFiles(self.output, self._choice)
         self._making = None if made_by is None else previous.making(made_by)
         self._rows = Rows()
-        self._names: set[str] = set()
+        self._names = Names()
         self._made_from: dict[str, str] = {}
         self._queue = WriteQueue()
         self._begun = self._finished = False
@@ -224,7 +225,7 @@ class PredictionWriter:
             self._queue.close()
         lost = self._queue.abandon(wait_for_all=not isinstance(error, StorageError))
         self._take_back()
-        rows = [row for row in self._rows if row["frame"] not in lost or row["status"] != "used"]
+        rows = (row for row in self._rows if row["frame"] not in lost or row["status"] != "used")
         try:
             write_table(self.output / "frames.csv", COLUMNS, rows)
         except StorageError:
@@ -255,7 +256,7 @@ class PredictionWriter:
 
     def _remove_stale(self, exports: Sequence[Mapping[str, Any]]) -> None:
         """Remove what an earlier run made of frames that are not there any more."""
-        names = dict.fromkeys(self._choice.places, self._names)
+        names: dict[str, Container[str]] = dict.fromkeys(self._choice.places, self._names)
         names |= {format_.folder: names_of(exports, name) for name, format_ in self._choice.series.items()}
         places = self._choice.places | {f.folder: f.suffix for f in self._choice.series.values()}
         previous.remove_previous(self.output, places, lambda folder, name: name.casefold() in names.get(folder, ()))
@@ -273,10 +274,10 @@ class PredictionWriter:
         write_text(self.output / "run.json", json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def _check_name(name: str, used: set[str]) -> None:
+def _check_name(name: str, used: Names) -> None:
     folded = name.casefold()  # some file systems do not tell A from a
     if not name or name.startswith(".") or any(c in '/\\:*?"<>|' or ord(c) < 32 for c in name):
         raise ValueError(f"{name!r} is no safe file name")
     if folded in used:
         raise ValueError(f"two frames are named {name!r}")
-    used.add(name if folded == name else folded)  # one string less per frame
+    used.add(folded)

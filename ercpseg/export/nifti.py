@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ercpseg.export.protocol import Result
-from ercpseg.storage.atomic import write_bytes
+from ercpseg.storage.atomic import place, write_bytes
 from ercpseg.structures import Mask, StructureSet
 
 LEVEL = 4
@@ -37,7 +37,7 @@ class Nifti:
         where = "unknown: a pixel is 1" if about.spacing_mm is None else str(about.spacing_source)
         for name, mask in result.masks.items():
             data = encode(mask, about.spacing_mm, f"ercpseg {name}; spacing {where}")
-            write_bytes(output / "nifti" / name / f"{result.frame.name}{self.suffix}", data)
+            write_bytes(place(output, "nifti", name, f"{result.frame.name}{self.suffix}"), data)
 
 
 def encode(mask: Mask, spacing_mm: tuple[float, float] | None, description: str) -> bytes:

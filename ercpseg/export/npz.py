@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ercpseg.export.protocol import Result
-from ercpseg.storage.atomic import write_bytes
+from ercpseg.storage.atomic import place, write_bytes
 from ercpseg.structures import StructureSet
 
 LEVEL = 1
@@ -38,4 +38,4 @@ class Npz:
                 np.lib.format.write_array(array, probabilities, allow_pickle=False)
                 entry = zipfile.ZipInfo(f"{name}.npy", _DATE)
                 packed.writestr(entry, array.getvalue(), zipfile.ZIP_DEFLATED, LEVEL)
-        write_bytes(output / "probabilities" / f"{result.frame.name}{self.suffix}", archive.getvalue())
+        write_bytes(place(output, "probabilities", f"{result.frame.name}{self.suffix}"), archive.getvalue())

@@ -13,7 +13,7 @@ import numpy as np
 
 from ercpseg.export.codes import Code, coded
 from ercpseg.export.protocol import Result
-from ercpseg.storage.atomic import write_bytes
+from ercpseg.storage.atomic import place, write_bytes
 from ercpseg.structures import COLOURS, Mask, StructureSet
 
 LEVEL = 4
@@ -34,7 +34,7 @@ class SegNrrd:
 
     def write(self, output: Path, result: Result) -> None:
         """Write the file."""
-        write_bytes(output / "seg-nrrd" / f"{result.frame.name}{self.suffix}", encode(result))
+        write_bytes(place(output, "seg-nrrd", f"{result.frame.name}{self.suffix}"), encode(result))
 
 
 def encode(result: Result) -> bytes:

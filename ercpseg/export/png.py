@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ercpseg.export.protocol import Result
 from ercpseg.frames.overlay import overlay
+from ercpseg.storage.atomic import place
 from ercpseg.storage.images import write_png
 from ercpseg.structures import StructureSet
 
@@ -24,7 +25,7 @@ class Masks:
     def write(self, output: Path, result: Result) -> None:
         """Write the masks."""
         for name, mask in result.masks.items():
-            write_png(output / "masks" / name / f"{result.frame.name}{self.suffix}", mask, durable=False)
+            write_png(place(output, "masks", name, f"{result.frame.name}{self.suffix}"), mask, durable=False)
 
 
 class Overlays:
@@ -41,4 +42,4 @@ class Overlays:
     def write(self, output: Path, result: Result) -> None:
         """Write the picture."""
         picture = overlay(result.frame.pixels, result.masks, result.structures.names)
-        write_png(output / "overlays" / f"{result.frame.name}{self.suffix}", picture, durable=False)
+        write_png(place(output, "overlays", f"{result.frame.name}{self.suffix}"), picture, durable=False)

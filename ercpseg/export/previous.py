@@ -16,7 +16,7 @@ import numpy as np
 
 from ercpseg.errors import DataError, StorageError, UsageError
 from ercpseg.frames.frame import Frame
-from ercpseg.storage.atomic import TEMPORARY_PREFIX, remove_leftovers
+from ercpseg.storage.atomic import TEMPORARY_PREFIX, Place, remove_leftovers
 from ercpseg.storage.images import read_png, read_png_text
 from ercpseg.storage.lock import LOCK, OWNER
 from ercpseg.storage.tables import read_table
@@ -46,7 +46,7 @@ def made_from(frame: Frame, making_sha256: str | None) -> str:
     return digest.hexdigest()
 
 
-def read_label(path: Path, made_from_sha256: str) -> Bitmask | None:
+def read_label(path: Place, made_from_sha256: str) -> Bitmask | None:
     """The bitmask of an earlier run, when it was made from the same; else None."""
     try:
         if read_png_text(path).get(MADE_FROM) != made_from_sha256:

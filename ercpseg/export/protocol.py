@@ -71,7 +71,7 @@ def files_of(format_: FrameFormat, name: str, structures: StructureSet) -> tuple
     return tuple(f"{folder}/{name}{format_.suffix}" for folder in format_.folders(structures))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shot:
     """One predicted frame, after its files were written: what a series needs to know of it."""
 

@@ -1,33 +1,50 @@
-"""The rows of ``frames.csv`` while a run goes on: as little memory per frame as can be, for runs of a hundred thousand."""
+"""The rows of ``frames.csv`` while a run goes on: packed, since they are the one thing that every frame leaves in memory."""
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 COLUMNS = ("frame", "source", "index", "status", "code", "reason", "milliseconds")
+BLOCK = 128
+"""Rows that are packed together. One alone takes 230 bytes with its texts and numbers, 256 take a dozen each."""
+_LEVEL = 6
 
 
 class Rows:
-    """Appends mappings and gives them back in order; a tuple takes a third of what a dictionary does."""
+    """Appends mappings of texts, numbers and None, and gives them back in order."""
 
     def __init__(self) -> None:
-        self._cells: list[tuple[Any, ...]] = []
+        self._packed: list[bytes] = []
+        self._last: list[tuple[Any, ...]] = []
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Take a row; a column that it lacks is None."""
-        self._cells.append(tuple(row.get(column) for column in COLUMNS))
+        self._last.append(tuple(row.get(column) for column in COLUMNS))
+        if len(self._last) == BLOCK:
+            columns = list(zip(*self._last, strict=True))  # equals beside equals pack best
+            self._packed.append(zlib.compress(json.dumps(columns).encode(), _LEVEL))
+            self._last = []
 
     def refuse(self, frames: Collection[str], code: str, reason: str) -> None:
         """Turn the rows of frames that were taken as used into refusals."""
-        for number, row in enumerate(self if frames else ()):
+        if not frames:
+            return
+        changed = Rows()
+        for row in self:
             if row["status"] == "used" and row["frame"] in frames:
                 row |= {"status": "refused", "code": code, "reason": reason, "milliseconds": None}
-                self._cells[number] = tuple(row.values())
+            changed.append(row)
+        self._packed, self._last = changed._packed, changed._last
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return BLOCK * len(self._packed) + len(self._last)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for cells in self._cells:
+        for packed in self._packed:
+            for cells in zip(*json.loads(zlib.decompress(packed)), strict=True):
+                yield dict(zip(COLUMNS, cells, strict=True))
+        for cells in self._last:
             yield dict(zip(COLUMNS, cells, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,17 +41,17 @@ def summarise(output: Path, rows: Iterable[Mapping[str, Any]]) -> PredictionSumm
     >>> summarise(Path("out"), rows).counts
     {'found': 2, 'used': 1, 'refused': 1, 'ignored': 0}
     """
-    status, times = [], []
+    status, times = Counter[str](), array("d")
     for row in rows:
-        status.append(row["status"])
+        status[row["status"]] += 1
         if row["status"] == "used" and row["milliseconds"] is not None:
             times.append(row["milliseconds"])
     return PredictionSummary(
         output=output,
-        found=len(status),
-        used=status.count("used"),
-        refused=status.count("refused"),
-        ignored=status.count("ignored"),
+        found=status.total(),
+        used=status["used"],
+        refused=status["refused"],
+        ignored=status["ignored"],
         median_ms=statistics.median(times) if times else None,
     )
 

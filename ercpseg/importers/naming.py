@@ -10,6 +10,8 @@ import hashlib
 import re
 import unicodedata
 
+from ercpseg.frames.names import Names
+
 MAX_CHARACTERS = 80
 MAX_BYTES = 200  # file systems take 255 bytes per name; a suffix like _0000.png must fit
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -55,7 +57,7 @@ class Namer:
     """Gives every frame its name; the same frames in the same order always get the same names."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._taken = Names()
 
     def claim(self, stem: str, source: str, index: int | None = None) -> str:
         """A name that nothing had before: ``stem`` (with ``_f0007``), or a slug with 8 hex of SHA-256 of ``source``."""
@@ -65,8 +67,7 @@ class Namer:
             name = frame_stem(f"{_slug(stem)}-{digest[:8]}", index)
             if name_key(name) in self._taken:  # the same source again, or a file that is named like our own names
                 name = frame_stem(f"{_slug(stem)[:8]}-{digest}", index)
-        key = name_key(name)
-        self._taken.add(name if key == name else key)  # one string less per frame
+        self._taken.add(name_key(name))
         return name
 
 

@@ -13,13 +13,24 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ercpseg.errors import StorageError
 
 TEMPORARY_PREFIX = ".tmp-ercpseg-"
+Place = str | os.PathLike[str]
 
 
-def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+def place(folder: Place, *names: str) -> str:
+    """A path as text, for files of which there is one per frame.
+
+    ``pathlib`` interns every name, and the table of those takes 2 MB more at a moment of its own choosing, after a hundred
+    thousand names or two.
+    """
+    return os.path.join(folder, *names)  # noqa: PTH118
+
+
+def write_bytes(path: Place, data: bytes, *, durable: bool = True) -> None:
     """Write ``data`` to ``path`` atomically, making its folder if need be.
 
     With ``durable=False`` it is not flushed to the disk: a killed process still leaves all or nothing of it, a power
@@ -34,30 +45,40 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     write_chunks(path, (data,), durable=durable)
 
 
-def write_chunks(path: Path, chunks: Iterable[bytes], *, durable: bool = True, private: bool = False) -> None:
+def write_chunks(path: Place, chunks: Iterable[bytes], *, durable: bool = True, private: bool = False) -> None:
     """:func:`write_bytes` of the joined ``chunks``, which are not held together in memory.
 
     ``private`` lets nobody but the owner read the file.
     """
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    folder = os.path.dirname(path) or os.curdir  # noqa: PTH120
+    temporary = place(folder, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as handle:
+        with _new(temporary, folder) as handle:
             if private:
-                temporary.chmod(0o600)  # before anything is in it
+                os.chmod(temporary, 0o600)  # noqa: PTH101  # before anything is in it
             for chunk in chunks:
                 handle.write(chunk)
             handle.flush()
             if durable:
                 os.fsync(handle.fileno())
-        temporary.replace(path)
+        os.replace(temporary, path)  # noqa: PTH105
         if durable:
-            _sync_folder(path.parent)
-    except OSError as error:
-        raise _storage_error("writing", path, error) from error
-    finally:
+            _sync_folder(folder)
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            os.unlink(temporary)  # noqa: PTH108
+        if isinstance(error, OSError):
+            raise _storage_error("writing", path, error) from error
+        raise
+
+
+def _new(path: str, folder: str) -> BinaryIO:
+    """A new file, and its folder if need be."""
+    try:
+        return open(path, "xb")  # noqa: PTH123
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        return open(path, "xb")  # noqa: PTH123
 
 
 def same_content(path: Path, chunks: Iterable[bytes]) -> bool:
@@ -111,7 +132,7 @@ def append_line(path: Path, line: str) -> None:
         raise _storage_error("appending to", path, error) from error
 
 
-def read_bytes(path: Path, size: int = -1) -> bytes:
+def read_bytes(path: Place, size: int = -1) -> bytes:
     """Read a whole file, or its first ``size`` bytes.
 
     Raises
@@ -120,7 +141,7 @@ def read_bytes(path: Path, size: int = -1) -> bytes:
         when it is not there or cannot be read.
     """
     try:
-        with path.open("rb") as handle:
+        with open(path, "rb") as handle:  # noqa: PTH123
             return handle.read(size)
     except OSError as error:
         raise _storage_error("reading", path, error) from error
@@ -183,7 +204,7 @@ def sha256_file(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Place) -> None:
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -193,7 +214,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _storage_error(doing: str, path: Path, error: OSError) -> StorageError:
+def _storage_error(doing: str, path: Place, error: OSError) -> StorageError:
     return StorageError(
         f"{doing} failed: {error.strerror or type(error).__name__}",
         where=path,

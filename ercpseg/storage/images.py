@@ -8,7 +8,6 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.errors import StorageError
-from ercpseg.storage.atomic import read_bytes, write_bytes
+from ercpseg.storage.atomic import Place, read_bytes, write_bytes
 
 FAST = 1
 """zlib level: frames and masks are written once and read often; higher levels cost time for a few per cent."""
@@ -55,7 +54,7 @@ def _chunk(content: bytes) -> bytes:
     return len(content).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
 
 
-def read_png_text(path: Path) -> dict[str, str]:
+def read_png_text(path: Place) -> dict[str, str]:
     """The texts that :func:`encode_png` put behind the header of a PNG; its pixels are not read.
 
     Raises
@@ -80,7 +79,7 @@ def _is_flat(array: NDArray[Any]) -> bool:
     return int(np.count_nonzero(rows[:, 1:] == rows[:, :-1])) > FLAT_FRAC * rows[:, 1:].size
 
 
-def read_png_header(path: Path) -> tuple[tuple[int, int], int]:
+def read_png_header(path: Place) -> tuple[tuple[int, int], int]:
     """Size (y, x) and bits per sample that the header of a PNG states; nothing is decoded.
 
     Raises
@@ -95,12 +94,12 @@ def read_png_header(path: Path) -> tuple[tuple[int, int], int]:
     return (height, width), bits
 
 
-def write_png(path: Path, array: NDArray[Any], text: Mapping[str, str] = _NO_TEXT, *, durable: bool = True) -> None:
+def write_png(path: Place, array: NDArray[Any], text: Mapping[str, str] = _NO_TEXT, *, durable: bool = True) -> None:
     """Write an array as PNG, atomically; see :func:`encode_png`, and for ``durable`` :func:`write_bytes`."""
     write_bytes(path, encode_png(array, text), durable=durable)
 
 
-def read_png(path: Path) -> NDArray[Any]:
+def read_png(path: Place) -> NDArray[Any]:
     """Read a PNG that :func:`write_png` wrote.
 
     Raises
@@ -117,5 +116,5 @@ def read_png(path: Path) -> NDArray[Any]:
         raise _damaged(path) from error
 
 
-def _damaged(path: Path) -> StorageError:
+def _damaged(path: Place) -> StorageError:
     return StorageError("this PNG is damaged", where=path, todo="run the step that made it again")

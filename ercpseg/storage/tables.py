@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ercpseg.errors import DocumentError, StorageError
-from ercpseg.storage.atomic import write_text
+from ercpseg.storage.atomic import write_chunks
 
 CHUNK = 65536
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, atomically; see :func:`encode_table`."""
-    write_text(path, encode_table(columns, rows))
+    """Write rows as CSV, atomically; see :func:`encode_table`. They are taken one by one, and not held together."""
+    write_chunks(path, table_chunks(columns, rows))
 
 
 def encode_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

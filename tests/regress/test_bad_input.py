@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ercpseg.storage import atomic
 from ercpseg.storage.images import read_png, write_png
 from ercpseg.storage.tables import read_table
 from ercpseg.storage.workspace import Workspace
@@ -430,17 +431,16 @@ def test_a_workspace_that_cannot_be(command, tiny_folder, tmp_path) -> None:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """``disk(n)``: the disk is full after ``n`` more files."""
-    real = Path.open
 
     def limit(files: int) -> None:
         left = iter(range(files))
 
-        def opened(path: Path, mode: str = "r", *words, **options):
+        def opened(path: str, mode: str = "r", *words, **options):
             if mode == "xb" and next(left, None) is None:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return real(path, mode, *words, **options)
+            return open(path, mode, *words, **options)  # noqa: PTH123
 
-        monkeypatch.setattr(Path, "open", opened)
+        monkeypatch.setattr(atomic, "open", opened, raising=False)
 
     return limit
 

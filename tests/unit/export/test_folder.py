@@ -192,7 +192,7 @@ def test_an_error_of_the_writing_threads_reaches_the_caller(tmp_path: Path, monk
     real = module.write_png
 
     def full(path: Path, array: np.ndarray, text: object = None, **_: object) -> None:
-        if path.name == "b.png":
+        if Path(path).name == "b.png":
             raise StorageError("writing failed: No space left on device", where=path)
         real(path, array)
 

@@ -34,6 +34,8 @@ def source(tmp_path: Path) -> Path:
 
 
 def failing(real: Callable[..., Any], error: Exception, when: Callable[..., bool]) -> Callable[..., Any]:
+    """``real``, but for words of which ``when`` holds it fails."""
+
     def instead(*words: Any, **options: Any) -> Any:
         if when(*words):
             raise error
@@ -57,7 +59,7 @@ def test_a_frame_whose_own_files_do_not_fit_is_refused_and_the_others_are_writte
 ) -> None:
     where, wanted = {"mask": (png, "masks/cbd"), "label": (files, "labels"), "overlay": (png, "overlays")}[part]
     this = f"{wanted}/c_f0001.png"
-    patched = failing(where.write_png, error, lambda path, *_: path.as_posix().endswith(this))
+    patched = failing(where.write_png, error, lambda path, *_: Path(path).as_posix().endswith(this))
     monkeypatch.setattr(where, "write_png", patched)
     output = tmp_path / "out"
     summary, bitmasks, _ = predicted(source, output, ALL)
@@ -87,7 +89,7 @@ def test_a_frame_whose_own_files_do_not_fit_is_refused_and_the_others_are_writte
 
 
 def test_a_file_of_which_every_frame_is_lost_has_no_exports(source: Path, tmp_path: Path, monkeypatch) -> None:
-    lose = failing(png.write_png, MemoryError(), lambda path, *_: path.name.startswith("c_"))
+    lose = failing(png.write_png, MemoryError(), lambda path, *_: Path(path).name.startswith("c_"))
     monkeypatch.setattr(png, "write_png", lose)
     summary, _, _ = predicted(source, tmp_path / "out", ALL)
     assert (summary.used, summary.refused) == (1, 3)
@@ -98,7 +100,9 @@ def test_another_format_that_does_not_fit_is_told_and_the_frame_is_used(
     source: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """The third of four files: those before it go with it."""
-    patched = failing(nifti.write_bytes, MemoryError(), lambda path, *_: path.as_posix().endswith("cbd/c_f0001.nii.gz"))
+    patched = failing(
+        nifti.write_bytes, MemoryError(), lambda path, *_: Path(path).as_posix().endswith("cbd/c_f0001.nii.gz")
+    )
     monkeypatch.setattr(nifti, "write_bytes", patched)
     output = tmp_path / "out"
     for formats in (["nifti"], ["nifti", "gif"]):
@@ -167,7 +171,7 @@ def test_other_errors_are_not_taken_for_too_little_memory(source: Path, tmp_path
 
 def test_a_run_that_is_stopped_lists_what_did_not_fit(source: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(
-        png, "write_png", failing(png.write_png, MemoryError(), lambda path, *_: path.stem == "c_f0001")
+        png, "write_png", failing(png.write_png, MemoryError(), lambda path, *_: Path(path).stem == "c_f0001")
     )
     seen = []
 
