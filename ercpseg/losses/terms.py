@@ -127,6 +127,7 @@ class HarmonisedTerm(nn.Module):
     """GHM-C with running counts: R ← m·R + (1 − m)·R of this batch, as the paper smooths them; m = ``momentum``.
 
     The counts move only where gradients are recorded, so that validation leaves them alone. The first batch sets them.
+    They are the module's state, which checkpoints keep: a resumed run goes on from them.
     """
 
     counts: torch.Tensor
@@ -135,8 +136,8 @@ class HarmonisedTerm(nn.Module):
     def __init__(self, *, bins: int, momentum: float, heads: Sequence[str]):
         super().__init__()
         self.bins, self.momentum = bins, momentum
-        self.register_buffer("counts", torch.zeros(len(heads), bins), persistent=False)
-        self.register_buffer("seen", torch.zeros(()), persistent=False)
+        self.register_buffer("counts", torch.zeros(len(heads), bins))
+        self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor, extra: torch.Tensor | None = None) -> torch.Tensor:
         """See :func:`ercpseg.losses.pixelwise.ghm_c`."""

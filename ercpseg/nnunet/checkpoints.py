@@ -1,4 +1,4 @@
-"""Training state in one safetensors file: weights, optimiser, where the run stands. No pickle.
+"""Training state in one safetensors file: weights, optimiser, what the loss counts, where the run stands. No pickle.
 
 Two slots are written in turn. A torn or damaged one is skipped, so that a kill at any moment leaves the previous state.
 """
@@ -19,13 +19,20 @@ from ercpseg.storage.arrays import load_arrays, save_arrays
 SLOTS = ("state-a.safetensors", "state-b.safetensors")
 WEIGHTS = "weights/"
 OPTIMISER = "optimiser/"
+LOSS = "loss/"
+"""What a loss keeps from batch to batch (the running counts of GHM-C); most keep nothing."""
 
 
 def save_state(
-    folder: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer, progress: dict[str, Any]
+    folder: Path,
+    network: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: torch.nn.Module,
+    progress: dict[str, Any],
 ) -> None:
     """Write the older slot. ``progress`` is JSON-able and holds a growing number ``saves``."""
     arrays = {WEIGHTS + name: array for name, array in weights_of(network).items()}
+    arrays |= {LOSS + name: array for name, array in weights_of(loss).items()}
     state = optimiser.state_dict()
     for index, entries in state["state"].items():
         for key, value in entries.items():
@@ -35,8 +42,12 @@ def save_state(
     save_arrays(folder / slot, arrays, progress)
 
 
-def load_state(folder: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
+def load_state(
+    folder: Path, network: torch.nn.Module, optimiser: torch.optim.Optimizer, loss: torch.nn.Module
+) -> dict[str, Any] | None:
     """Load the newest state that is whole; returns its ``progress``, or None when there is none.
+
+    A state of before losses had a state leaves that of ``loss`` as it is.
 
     Raises
     ------
@@ -49,6 +60,9 @@ def load_state(folder: Path, network: torch.nn.Module, optimiser: torch.optim.Op
     arrays, progress, path = newest
     weights = {n.removeprefix(WEIGHTS): a for n, a in arrays.items() if n.startswith(WEIGHTS)}
     load_weights(network, weights, where=path)
+    counted = {n.removeprefix(LOSS): a for n, a in arrays.items() if n.startswith(LOSS)}
+    if counted:
+        load_weights(loss, counted, where=path)
     state = optimiser.state_dict()
     state["state"] = {}
     for name, array in arrays.items():

@@ -262,11 +262,11 @@ class ErcpTrainer(nnUNetTrainer):
             "transfer": self.start.record and self.start.record.model_dump(mode="json"),
             "encoder_sha256": self.start.encoder_sha256,
         }
-        save_state(self.run_folder, self.network, self.optimizer, content)
+        save_state(self.run_folder, self.network, self.optimizer, self.loss, content)
 
     def _resume(self) -> None:
         log = self.run_folder / "log.jsonl"
-        content = load_state(self.run_folder, self.network, self.optimizer)
+        content = load_state(self.run_folder, self.network, self.optimizer, self.loss)
         if content is None:
             log.unlink(missing_ok=True)
             return

@@ -12,13 +12,14 @@ from ercpseg.documents.plan import PlanValues
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.networks import NETWORKS
 from ercpseg.networks.options import check_network, spec
+from ercpseg.planner.booleans import misplaced_boolean
 from ercpseg.planner.frequencies import without_auto
 from ercpseg.planner.rules import KEYS
 from ercpseg.structures import StructureSet
 
 
 def check_pins(pins: Mapping[str, Any], *, where: object = None) -> None:
-    """Refuse unknown keys, and text where a number belongs.
+    """Refuse unknown keys, and text or a boolean where a number belongs.
 
     A key is ``section.key``, or ``section.key.entry`` for one entry of a decision that has one value per structure.
 
@@ -34,6 +35,11 @@ def check_pins(pins: Mapping[str, Any], *, where: object = None) -> None:
                 f"no decision is called {key[:80]!r}", where=where, expected=" or ".join(near) or "a key of plan.md"
             )
         _check_text(key, value, where)
+        found = misplaced_boolean(key, value)
+        if found is not None:
+            at, expected = found
+            place = f"{where}: {at}" if where else at
+            raise UsageError("true and false are no numbers", where=place, expected=expected)
 
 
 def base_key(key: str) -> str:

@@ -82,7 +82,7 @@ def make_plan(
         for key in rule.keys:
             choice = advice.choices[key]
             value, used = apply_pins(key, choice.value, pins)
-            if used and key not in used:
+            if used and used != [key]:  # a whole decision alone was checked above
                 check(key, value, used)
             if used and key == "loss.terms":
                 value = with_frequencies(

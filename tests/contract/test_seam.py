@@ -20,6 +20,7 @@ from ercpseg.pipeline.learn import train
 from ercpseg.storage import images
 from ercpseg.storage.arrays import load_arrays
 from ercpseg.training.run import TrainOptions, read_history, run_folder
+from tests.conftest import TINY
 
 
 def store_folder(workspace) -> Path:
@@ -172,6 +173,29 @@ def test_an_interrupted_run_ends_in_the_same_weights(workspace, trained, monkeyp
     assert [row["epoch"] for row in read_history(result.folder)] == [0, 1]
     # and a third call finds nothing to do
     assert not train("tiny", 0, workspace=workspace).fresh
+
+
+def test_what_a_loss_counts_goes_on_too(workspace, tmp_path, monkeypatch) -> None:
+    """GHM-C weighs by running counts: begun again from nothing, the batch after the stop would be weighed otherwise."""
+    import shutil
+
+    from ercpseg.pipeline.prepare import PlanOptions, plan
+    from ercpseg.storage.workspace import Workspace
+
+    heads = load_planned(workspace, "tiny").plan.heads
+    off = tuple((f"loss.{name}_weight.{head}", 0.0) for name in ("dice", "focal", "skeleton") for head in heads)
+    pins = (*TINY, *off, ("loss.terms", [{"name": "ghm-c"}]), ("schedule.time_budget_s", None), ("schedule.epochs", 2))
+    plan("tiny", workspace=workspace, options=PlanOptions(time_budget_s=2, device="cpu", overrides=pins))
+    shutil.copytree(workspace.root, tmp_path / "whole")
+    whole = Workspace(tmp_path / "whole")
+    train("tiny", 0, workspace=whole)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(Interrupted):
+            train("tiny", 0, workspace=workspace)
+    train("tiny", 0, workspace=workspace)
+    expected, got = final_weights(whole), final_weights(workspace)
+    assert all(np.array_equal(expected[name], got[name]) for name in expected)
 
 
 def test_a_damaged_newest_checkpoint_costs_only_time(workspace, trained, monkeypatch) -> None:

@@ -146,9 +146,11 @@ def test_double_precision_is_kept() -> None:
     assert torch.autograd.gradcheck(lambda z: loss(z, masks), (logits.requires_grad_(),))
 
 
-def test_nothing_is_saved_with_a_model() -> None:
-    loss = WeightedSum(HEADS, [*ALL, Term("ghm-c")])
-    assert loss.state_dict() == {}
+def test_its_state_is_what_ghm_counts_and_nothing_else() -> None:
+    """What a plan says is not saved again; what was counted from batch to batch is."""
+    assert WeightedSum(HEADS, ALL).state_dict() == {}
+    state = WeightedSum(HEADS, [*ALL, Term("ghm-c")]).state_dict()
+    assert [name.rpartition(".")[2] for name in state] == ["counts", "seen"]
 
 
 def test_one_graph_without_breaks() -> None:

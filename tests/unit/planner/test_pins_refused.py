@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget
+from ercpseg.planner.pins import check_pins, check_value
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
+from ercpseg.planner.rules import KEYS
 from tests.golden.planner.generate import ercp_like, forward_steady, steady
 
+BOOLEAN = {
+    "preparation.invert",
+    "preparation.field_mask",
+    "preparation.equalise",
+    "patch.whole_frame",
+    "network.options",
+}
+"""Keys that are booleans, or may hold one."""
 CPU = Budget("cpu", 8.0, 600.0, threads=2)
 
 
@@ -48,6 +60,57 @@ def plan(budget: Budget = CPU, **pins: Any) -> Any:
 def test_what_cannot_be_is_refused(pins: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         plan(**pins)
+
+
+NUMBERS = {
+    "patch.batch_size": True,
+    "preparation.median_px": False,
+    "preparation.dilate_px": True,
+    "preparation.dilate_px.cbd": True,
+    "preparation.dataset_mean_sd": [True, 1.0],
+    "patch.size_px": [256, True],
+    "network.features": [16, True, 32],
+    "network.deep_supervision": False,
+    "augmentation.mirror_axes": [True],
+    "augmentation.scale": [True, 1.5],
+    "schedule.seed": True,
+    "schedule.time_budget_s": True,
+    "folds.count": True,
+    "optimiser.momentum": False,
+    "loss.focal_alpha": False,
+    "loss.focal_alpha.stone": True,
+    "loss.level_weights": [1.0, True],
+    "loss.terms": [{"name": "dice", "weight": True}],
+    "postprocess.steps": [{"name": "remove_small", "params": {"area_px": True}}],
+    "tuning.kernels_px": {"endoscope": [[1, True]]},
+}
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_true_and_false_are_no_numbers(key: str, tmp_path: Path) -> None:
+    """In a recipe's file as at the command, and wherever in the value they stand; what is no number may be so."""
+    with pytest.raises(UsageError, match="true and false are no numbers") as told:
+        plan(**{key.replace(".", "__"): NUMBERS[key]})
+    assert key in str(told.value.where)
+    file = tmp_path / "mine.yaml"
+    pins = json.dumps({key: NUMBERS[key], "preparation.field_mask": True})
+    file.write_text(f"schema: ercpseg.recipe/1\nname: mine\ntitle: T\nset: {pins}\n")
+    with pytest.raises(UsageError) as told:
+        load_recipe(file)
+    assert "mine.yaml" in str(told.value.where) and key in str(told.value.where)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key not in BOOLEAN])
+def test_no_number_of_the_plan_takes_a_boolean(key: str) -> None:
+    for value in (True, [True, True], {"stone": True}, {"stone": [[True, True]]}):
+        with pytest.raises((UsageError, DocumentError)):
+            check_pins({key: value})
+            check_value(key, value, ("endoscope", "guidewire", "cbd", "stone"), by_user=True)
+
+
+def test_an_entry_beside_its_whole_is_checked_too() -> None:
+    with pytest.raises(UsageError, match=r"cannot be loss\.focal_alpha"):
+        plan(**{"loss__focal_alpha": 2.0, "loss__focal_alpha__stone": -3})
 
 
 def test_a_pinned_limit_is_planned_for() -> None:
