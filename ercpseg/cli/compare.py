@@ -8,7 +8,7 @@ import typer
 
 from ercpseg import errors
 from ercpseg.cli.console import ConsoleProgress, duration, say, table
-from ercpseg.cli.options import DeviceOption, WorkspaceOption, parse_duration
+from ercpseg.cli.options import DeviceOption, NameOption, WorkspaceOption, parse_duration
 from ercpseg.cli.prepare import MAX_MEMORY_GB, _pin
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ def compare(
         typer.Option("--memory", help="Memory in GB to plan for; default: what is free.", show_default=False),
     ] = None,
     device: DeviceOption = "auto",
+    name: NameOption = None,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="Name of the study. Default: made from what is compared.", show_default=False),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Pin a decision of every candidate.", metavar="KEY=VALUE"),
@@ -51,10 +56,13 @@ def compare(
     Per structure: the primary metric (clDice of thin structures, F1 of small ones, Dice of large ones) at native size, and
     the paired difference to the first recipe with a 95 % interval by a bootstrap of patients. A recipe wins a family of
     structures, or overall, only if its interval lies above 0; else the first stays. The same command goes on after an
-    interruption and trains nothing twice. plan-and-preprocess --from-compare plans by the winner.
+    interruption and trains nothing twice; another one is another study with results of its own, also by sequence.
+    plan-and-preprocess --from-compare plans by the winner. With --name a folder is planned as another dataset, for
+    example with other folds.
     """
     from ercpseg.pipeline.compare import CompareOptions
     from ercpseg.pipeline.compare import compare as run
+    from ercpseg.pipeline.study import RESULTS
 
     if memory is not None and not 0 < memory < MAX_MEMORY_GB:
         raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
@@ -67,15 +75,16 @@ def compare(
         memory_gb=memory,
         device=device,
         overrides=tuple(_pin(text) for text in set_ or []),
+        study=study,
     )
-    compared = run(dataset, workspace=workspace, options=options, progress=ConsoleProgress())
+    compared = run(dataset, name=name, workspace=workspace, options=options, progress=ConsoleProgress())
     found = compared.comparison
     if not compared.trained:
         say("every candidate was trained already")
     _print(found)
-    for file in ("compare.json", "compare.csv", "metrics.csv"):
+    for file in RESULTS:
         say(f"wrote {compared.folder / file}")
-    say(f"next: ercpseg plan-and-preprocess {found.dataset} --from-compare")
+    say(f"next: ercpseg plan-and-preprocess {found.dataset} --from-compare --study {found.study}")
     return errors.EXIT_DONE
 
 

@@ -43,6 +43,10 @@ def plan_and_preprocess(
     from_compare: Annotated[
         bool, typer.Option("--from-compare", help="Take the recipe that won the dataset's last ercpseg compare.")
     ] = False,
+    study: Annotated[
+        str | None,
+        typer.Option("--study", help="With --from-compare: this study instead of the last.", show_default=False),
+    ] = None,
     time_budget: TimeBudgetOption = None,
     memory: Annotated[
         float | None,
@@ -80,8 +84,12 @@ def plan_and_preprocess(
     if memory is not None and not 0 < memory < MAX_MEMORY_GB:
         raise errors.UsageError(f"{memory} GB of memory", where="--memory", expected="a number above 0")
     pins = dict(_pin(text) for text in set_ or [])
+    if study is not None and not from_compare:
+        raise errors.UsageError(
+            "a study is nothing to plan by alone", where="--study", expected="--from-compare as well"
+        )
     if from_compare:
-        recipe, pins = _winner(name or dataset, recipe, pins, workspace)
+        recipe, pins = _winner(name or dataset, recipe, pins, workspace, study)
     options = PlanOptions(
         recipe=recipe or "auto",
         time_budget_s=parse_duration(time_budget),
@@ -123,7 +131,7 @@ def _told(planned: Planned) -> int:
 
 
 def _winner(
-    dataset: str, recipe: str | None, pins: dict[str, object], workspace: Path | None
+    dataset: str, recipe: str | None, pins: dict[str, object], workspace: Path | None, study: str | None
 ) -> tuple[str, dict[str, object]]:
     """The recipe that won, and the user's pins with what other recipes won for a family."""
     from ercpseg.pipeline.from_compare import winner
@@ -131,7 +139,7 @@ def _winner(
 
     if recipe is not None:
         raise errors.UsageError("--recipe and --from-compare contradict each other", todo="give one of them")
-    found = winner(dataset, Workspace.default(workspace))
+    found = winner(dataset, Workspace.default(workspace), study)
     for line in found.said:
         say(line)
     won = {key: value for key, value in found.pins if key.rpartition(".")[0] not in pins}

@@ -6,7 +6,33 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from ercpseg.documents.base import Document, Part
+from ercpseg.documents.base import Document, Part, Plain
+
+
+class Studied(Part):
+    """One recipe as a study asks for it."""
+
+    given: str = Field(description="what was asked for: a name, or a recipe file")
+    recipe: str = Field(description="name of the recipe")
+    sha256: str = Field(description="hash of the recipe with those it extends folded in")
+
+
+class Study(Document):
+    """What a comparison is of. It is written before anything is trained, and another one is another study."""
+
+    SCHEMA: ClassVar[str] = "ercpseg.study/1"
+
+    dataset: str
+    recipes: tuple[Studied, ...] = Field(description="in the order given; the first is what others are compared with")
+    folds: tuple[int, ...] = Field(description="folds whose held-out frames are scored")
+    seeds: int = Field(description="trainings of each recipe and fold")
+    time_budget_s: float = Field(description="time for each training")
+    memory_gb: float | None = Field(description="memory to plan for; null: what is free")
+    device: str
+    threads: int = Field(description="CPU threads to plan for")
+    overrides: dict[str, Plain] = Field(description="decisions that were pinned for all candidates")
+    fingerprint_sha256: str
+    splits_sha256: str = Field(description="hash of the folds, which are the dataset's for every candidate")
 
 
 class CandidateRun(Part):
@@ -31,6 +57,9 @@ class Candidate(Part):
     network: str = Field(description="name of the network")
     same_as: str | None = Field(
         None, description="an earlier recipe that plans the same here; its training counts for both"
+    )
+    forward_ms: float | None = Field(
+        None, description="one forward pass of a tile on the planning machine; null: not measured"
     )
     runs: tuple[CandidateRun, ...] = Field(description="one per seed and fold")
 
@@ -71,6 +100,7 @@ class Comparison(Document):
     SCHEMA: ClassVar[str] = "ercpseg.comparison/1"
 
     dataset: str
+    study: str = Field("", description="name of the study; empty in comparisons of before studies had names")
     folds: tuple[int, ...] = Field(description="folds whose held-out frames were scored")
     time_budget_s: float = Field(description="time for each training")
     device: str

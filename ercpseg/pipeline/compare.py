@@ -14,12 +14,11 @@ from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
 from ercpseg.errors import UsageError
 from ercpseg.pipeline.candidates import FOLD_KEYS, Machine, Trial, make_trial, prepare_trial, train_trial
-from ercpseg.pipeline.from_compare import COMPARISON
 from ercpseg.pipeline.known import REQUEST, Planned, known_name, load_planned, used_records
 from ercpseg.pipeline.prepare import PlanOptions, available_memory_gb, plan, resolve_device
+from ercpseg.pipeline.study import COMPARISON, check_study_name, open_study, publish
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
-from ercpseg.storage.candidates import comparison_folder
 from ercpseg.storage.workspace import Workspace
 
 DEFAULT_BUDGET_S = 600.0
@@ -39,11 +38,13 @@ class CompareOptions:
     device: str = "auto"
     overrides: tuple[tuple[str, Any], ...] = ()
     threads: int = 2
+    study: str | None = None
+    """Name of the study; None: derived from what is compared."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A finished comparison. ``trained`` counts the trainings that this very call did."""
+    """A finished comparison. ``folder`` is its study's, ``trained`` counts the trainings that this very call did."""
 
     comparison: Comparison
     folder: Path
@@ -53,20 +54,22 @@ class Compared:
 def compare(
     dataset: str | Path,
     *,
+    name: str | None = None,
     workspace: Workspace | str | Path | None = None,
     options: CompareOptions = CompareOptions(),
     progress: Progress = SILENT,
 ) -> Compared:
     """Train every recipe for the same time on the same folds, score the frames that they hold out, and compare.
 
-    A dataset that is not planned yet is planned by the first recipe (``auto`` where none is named); its folds and prepared
-    frames serve all. The same call goes on after an interruption, and trains nothing that is trained. Writes
-    ``compare.json``, ``compare.csv`` and ``metrics.csv``.
+    A dataset that is not planned yet is planned by the first recipe (``auto`` where none is named), under ``name`` if one is
+    given; its folds and prepared frames serve all. The same call goes on after an interruption, and trains nothing that is
+    trained. Every comparison is a study with a folder of its own; other studies are left alone. Writes ``compare.json``,
+    ``compare.csv``, ``metrics.csv``, ``sequences.csv`` and ``report.md`` there, and copies of them one folder up.
 
     Raises
     ------
     UsageError
-        for fewer than two recipes, an unknown one, or a fold that the dataset does not have.
+        for fewer than two recipes, an unknown one, a fold that the dataset does not have, or the name of another study.
     Interrupted
         when it was asked to stop; the same call goes on.
     """
@@ -75,7 +78,7 @@ def compare(
     _check(options)
     recipes = _recipes(options.recipes) if options.recipes is not None else None
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
-    planned = _planned(dataset, space, options, progress)
+    planned = _planned(dataset, name, space, options, progress)
     if recipes is None:
         recipes = _recipes(planned.plan.values.portfolio.recipes)
     _check_same_folds(planned, options)
@@ -83,6 +86,7 @@ def compare(
     options = replace(options, device=resolve_device(options.device), folds=folds)
     machine = Machine(available_memory_gb(options.device) if options.memory_gb is None else options.memory_gb)
     with space.locked():
+        study = open_study(space, planned, recipes, options)
         used = used_records(space, planned.dataset)
         trials: list[Trial] = []
         for given, recipe in recipes:  # all plans first: what cannot be planned is told before hours of training
@@ -96,10 +100,10 @@ def compare(
             records[trial.key, fold], fresh = train_trial(space, trial, planned, fold, about, progress)
             done += fresh
         candidates = [_candidate(space, recipe, given, trials, records) for given, recipe in recipes]
-        folder = comparison_folder(space, planned.dataset.name)
-        comparison = judge(space, planned, used, trials, candidates, options, folder, progress)
-        documents.save(folder / COMPARISON, comparison)
-    return Compared(comparison, folder, done)
+        comparison = judge(space, planned, used, trials, candidates, options, study, progress)
+        documents.save(study.folder / COMPARISON, comparison)
+        publish(space, planned.dataset.name, study)
+    return Compared(comparison, study.folder, done)
 
 
 def _check(options: CompareOptions) -> None:
@@ -107,6 +111,8 @@ def _check(options: CompareOptions) -> None:
 
     if not 1 <= options.seeds <= MAX_SEEDS:
         raise UsageError(f"{options.seeds} seeds", where="--seeds", expected=f"1 to {MAX_SEEDS}")
+    if options.study is not None:
+        check_study_name(options.study)
     check_pins(dict(options.overrides), where="--set")
 
 
@@ -121,10 +127,12 @@ def _recipes(asked: Sequence[str]) -> list[tuple[str, Recipe]]:
     return found
 
 
-def _planned(dataset: str | Path, space: Workspace, options: CompareOptions, progress: Progress) -> Planned:
+def _planned(
+    dataset: str | Path, asked: str | None, space: Workspace, options: CompareOptions, progress: Progress
+) -> Planned:
     from ercpseg.planner.recipes import expand
 
-    name = known_name(dataset, space)
+    name = asked or known_name(dataset, space)
     folder = space.dataset_folder(name) if name in space.names() else None
     if folder is None or not (folder / "plan.json").exists() or not (folder / REQUEST).exists():
         recipe = expand(options.recipes[:1])[0] if options.recipes else "auto"
@@ -137,7 +145,7 @@ def _planned(dataset: str | Path, space: Workspace, options: CompareOptions, pro
             overrides=options.overrides,
             threads=options.threads,
         )
-        return plan(dataset, workspace=space, options=first, progress=progress)
+        return plan(dataset, name=asked, workspace=space, options=first, progress=progress)
     return load_planned(space, name)
 
 
@@ -198,5 +206,6 @@ def _candidate(
         recipe_sha256=recipe.sha256,
         network=mine[0].plan.values.network.name,
         same_as=others[0] if len(others) == len(mine) else None,
+        forward_ms=mine[0].trained.plan.values.inference.expected_latency_ms,
         runs=tuple(runs),
     )

@@ -15,9 +15,14 @@ METRICS = ("dice", "iou", "precision", "recall", "cldice", "hd_px", "hd95_px", "
 COLUMNS = ("recipe", "structure", "metric", "mean", "sd", "frames", "patients")
 
 
-def write_metrics(path: Path, scores: Mapping[str, Mapping[str, Sequence[FrameScore]]]) -> None:
-    """Recipe → structure → scores of held-out frames, over all trainings; one row per recipe, structure and metric."""
-    tables.write_table(path, COLUMNS, metric_rows(scores))
+def write_metrics(path: Path, scores: Mapping[str, Mapping[str, Sequence[FrameScore]]]) -> list[dict[str, Any]]:
+    """Recipe → structure → scores of held-out frames, over all trainings; one row per recipe, structure and metric.
+
+    Returns the rows.
+    """
+    rows = list(metric_rows(scores))
+    tables.write_table(path, COLUMNS, rows)
+    return rows
 
 
 def metric_rows(scores: Mapping[str, Mapping[str, Sequence[FrameScore]]]) -> Iterator[dict[str, Any]]:

@@ -18,18 +18,22 @@ from ercpseg.evaluation.compare import OBJECTS_F1, Difference, Sums, paired_diff
 from ercpseg.frames.groups import group_frames
 from ercpseg.pipeline.candidates import Trial, splits_sha256
 from ercpseg.pipeline.compare_metrics import write_metrics
+from ercpseg.pipeline.compare_sequences import write_sequences
 from ercpseg.pipeline.known import Planned
 from ercpseg.planner.families import Traits, traits_of
 from ercpseg.planner.metrics import primary_metric
 from ercpseg.planner.rules_size import COMMON_SIDE_PX
 from ercpseg.planner.splits import LEAKY
 from ercpseg.progress import Progress, track
+from ercpseg.reporting.study import study_markdown
 from ercpseg.storage import documents, tables
+from ercpseg.storage.atomic import write_text
 from ercpseg.storage.workspace import Workspace
 
 if TYPE_CHECKING:
     from ercpseg.documents.dataset import FrameRecord
     from ercpseg.pipeline.compare import CompareOptions
+    from ercpseg.pipeline.study import Opened
 
 METRIC_OF = {"thin": "cldice", "small": OBJECTS_F1, "large": "dice"}
 """Family → its primary metric, all shares from 0 to 1 (science reference §4)."""
@@ -50,10 +54,10 @@ def judge(  # noqa: PLR0913  # all needed
     trials: Sequence[Trial],
     candidates: Sequence[Candidate],
     options: CompareOptions,
-    folder: Path,
+    study: Opened,
     progress: Progress,
 ) -> Comparison:
-    """Score every candidate, compare each with the first, and say which to take; writes ``compare.csv`` and ``metrics.csv``."""
+    """Score every candidate, compare each with the first, and say which to take; writes the study's tables and report."""
     dataset, fingerprint = planned.dataset, planned.fingerprint
     splits = documents.load_json(space.preprocessed_folder(dataset.name) / "splits_final.json")
     groups = group_frames(used)
@@ -68,10 +72,9 @@ def judge(  # noqa: PLR0913  # all needed
         for recipe, rows in scores.items()
     }
     rows, winners = compare_sums(summed, families, len(patients))
-    tables.write_table(folder / "compare.csv", tuple(Paired.model_fields), (row.model_dump() for row in rows))
-    write_metrics(folder / "metrics.csv", scores)
-    return Comparison.new(
+    comparison = Comparison.new(
         dataset=dataset.name,
+        study=study.name,
         folds=tuple(map(int, options.folds)),
         time_budget_s=float(options.time_budget_s),
         device=options.device,
@@ -86,6 +89,12 @@ def judge(  # noqa: PLR0913  # all needed
         winners=winners,
         warnings=_warnings(planned, candidates, len(patients), options.seeds),
     )
+    folder = study.folder
+    tables.write_table(folder / "compare.csv", tuple(Paired.model_fields), (row.model_dump() for row in rows))
+    metrics = write_metrics(folder / "metrics.csv", scores)
+    sequences = write_sequences(folder / "sequences.csv", scores, used)
+    write_text(folder / "report.md", study_markdown(comparison, metrics, sequences))
+    return comparison
 
 
 def _scores(  # all needed

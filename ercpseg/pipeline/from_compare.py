@@ -11,11 +11,11 @@ from ercpseg.documents.comparison import Candidate, Comparison
 from ercpseg.documents.plan import Plan
 from ercpseg.errors import UsageError
 from ercpseg.pipeline.known import known_name
+from ercpseg.pipeline.study import COMPARISON
 from ercpseg.storage import documents
-from ercpseg.storage.candidates import comparison_folder
+from ercpseg.storage.candidates import comparison_folder, study_folder
 from ercpseg.storage.workspace import Workspace
 
-COMPARISON = "compare.json"
 OF_A_HEAD = (
     "loss.head_weight",
     "loss.dice_weight",
@@ -38,8 +38,8 @@ class Winner:
     said: tuple[str, ...]
 
 
-def winner(dataset: str | Path, workspace: Workspace) -> Winner:
-    """What the last comparison of this dataset says to take.
+def winner(dataset: str | Path, workspace: Workspace, study: str | None = None) -> Winner:
+    """What a study of this dataset says to take; the one that was run last where none is named.
 
     A plan has one network and one schedule, so these are of the recipe that won overall. Where another recipe won a family
     of structures, its weights of the loss are taken for the structures of that family.
@@ -50,11 +50,12 @@ def winner(dataset: str | Path, workspace: Workspace) -> Winner:
         when nothing was compared, or a recipe has changed since.
     """
     name = known_name(dataset, workspace)
-    path = comparison_folder(workspace, name) / COMPARISON if name in workspace.names() else None
+    path = None
+    if name in workspace.names():
+        path = (study_folder(workspace, name, study) if study else comparison_folder(workspace, name)) / COMPARISON
     if path is None or not path.exists():
-        raise UsageError(
-            f"nothing was compared on {name[:64]!r}", where="--from-compare", todo="run ercpseg compare first"
-        )
+        what = f"no study {study[:64]!r} was finished" if study else "nothing was compared"
+        raise UsageError(f"{what} on {name[:64]!r}", where="--from-compare", todo="run ercpseg compare first")
     comparison = documents.load(path, Comparison)
     by_name = {candidate.recipe: candidate for candidate in comparison.candidates}
     overall = by_name[comparison.winners["overall"].recipe]

@@ -2,12 +2,14 @@
 
 ::
 
-    compare/NAME/compare.json compare.csv          the last comparison
+    compare/NAME/compare.json compare.csv …        the study that was run last
+    compare/NAME/studies/STUDY/                    study.json, and what came of it: compare.json, tables, report.md
     compare/NAME/RECIPE-SEED-HASH/                 plan.json plan.md plan-request.json ErcpPlans.json model/ results/
 
 A candidate is a workspace in a workspace: frames, annotations, folds and prepared frames are the dataset's (equal
 preparations share a store, see :func:`ercpseg.nnunet.convert.data_identifier`); plan, runs and model are its own. The
-hash is over all that was asked for, so that another budget is another candidate and nothing is ever overwritten.
+hash is over all that was asked for, so that another budget is another candidate and nothing is ever overwritten. Studies
+share candidates, and each keeps its own results.
 """
 
 from __future__ import annotations
@@ -20,6 +22,11 @@ from ercpseg.storage.workspace import Workspace, check_name
 def comparison_folder(workspace: Workspace, name: str) -> Path:
     """Where comparisons of dataset ``name`` lie."""
     return workspace.root / "compare" / check_name(name)
+
+
+def study_folder(workspace: Workspace, name: str, study: str) -> Path:
+    """Where the results of one study of dataset ``name`` lie."""
+    return comparison_folder(workspace, name) / "studies" / check_name(study)
 
 
 class CandidateWorkspace(Workspace):

@@ -9,7 +9,8 @@ from ercpseg.documents.plan import PlanValues
 
 FILES = {
     "ercpseg.serving/1": "`serving.json` in a model of stock nnU-Net, and beside an exported ONNX network",
-    "ercpseg.comparison/1": "`compare/NAME/compare.json` of the workspace, rows in `compare.csv` beside it",
+    "ercpseg.comparison/1": "`compare/NAME/studies/STUDY/compare.json` of the workspace, rows in `compare.csv` beside it; of the "
+    "study that was run last also in `compare/NAME/`",
     "ercpseg.dataset/1": "`datasets/NAME/dataset.json` of the workspace, frames in `frames.csv` beside it",
     "ercpseg.descriptor/1": "`datasets/*.yaml`, or a YAML file of yours",
     "ercpseg.fingerprint/1": "`datasets/NAME/fingerprint.json` of the workspace",
@@ -18,6 +19,7 @@ FILES = {
     "ercpseg.recipe/1": "`plans/*.yaml`, or a file of yours",
     "ercpseg.run/1": "`run.json` of a training run",
     "ercpseg.scores/1": "`scores.json`, with `scores.csv` beside it",
+    "ercpseg.study/1": "`compare/NAME/studies/STUDY/study.json` of the workspace",
     "ercpseg.tuning/1": "`datasets/NAME/tuning.json` of the workspace",
 }
 """Schema → file."""

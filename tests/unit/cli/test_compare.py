@@ -12,6 +12,7 @@ from ercpseg.documents.plan import Plan
 from ercpseg.errors import Interrupted
 from ercpseg.pipeline.compare_metrics import METRICS
 from ercpseg.pipeline.compare_scores import compare_sums, family
+from ercpseg.pipeline.study import COMPARISON, RESULTS
 from ercpseg.storage import documents
 from ercpseg.storage.tables import read_table
 from ercpseg.training import run as training
@@ -89,7 +90,9 @@ def test_from_recipes_to_the_winner_and_nothing_is_trained_twice(
     assert "every candidate was trained already" in command.succeeds(*words, workspace=workspace)
     assert documents.load(folder / "compare.json", Comparison) == found
 
-    plan = ["plan-and-preprocess", "tiny", "--from-compare", *QUICK]
+    studies_are_kept_apart(command, workspace, words, found)
+
+    plan = ["plan-and-preprocess", "tiny", "--from-compare", "--study", found.study, *QUICK]
     winner = found.winners["overall"].recipe
     said = command.succeeds(*plan, workspace=workspace)
     assert f"the comparison says: recipe {mine if winner == 'mine' else winner}" in said
@@ -99,6 +102,29 @@ def test_from_recipes_to_the_winner_and_nothing_is_trained_twice(
     if winner == "mine":
         ended = command(*plan, workspace=workspace)
         assert (ended.code, "not the one that was compared" in ended.err) == (2, True)
+
+
+def studies_are_kept_apart(command, workspace, words, found) -> None:
+    """Another question is another study, which shares trainings; a name stands for one question only."""
+    studies = workspace.root / "compare" / "tiny" / "studies"
+    first = studies / found.study
+    assert found.study.startswith("mine-")
+    assert {path.name for path in first.iterdir()} == {"study.json", *RESULTS}
+    before = snapshot(first)
+    fewer = ["compare", "tiny", "--recipes", f"auto,{words[3].split(',')[0]}", "--fold", "0", *QUICK]
+    said = command.succeeds(*fewer, "--study", "one-fold", workspace=workspace)
+    assert "every candidate was trained already" in said
+    assert f"wrote {studies / 'one-fold' / 'sequences.csv'}" in said
+    assert snapshot(first) == before
+    last = documents.load(studies.parent / COMPARISON, Comparison)
+    assert (last.study, last.folds, [c.recipe for c in last.candidates]) == ("one-fold", (0,), ["auto", "mine"])
+    error = command.fails(2, *words, "--study", "one-fold", workspace=workspace)
+    assert "recipes, --fold differ" in error
+    assert "cannot name a study" in command.fails(2, *fewer, "--study", "../x", workspace=workspace)
+    assert documents.load(studies.parent / COMPARISON, Comparison) == last
+    error = command.fails(2, "plan-and-preprocess", "tiny", "--from-compare", "--study", "none", workspace=workspace)
+    assert "no study 'none' was finished" in error
+    assert "--from-compare as well" in command.fails(2, "plan-and-preprocess", "tiny", "--study", "one-fold")
 
 
 def validation_is_scored(folder: Path) -> None:

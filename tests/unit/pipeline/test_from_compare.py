@@ -10,7 +10,8 @@ import pytest
 from ercpseg.documents.comparison import Candidate, CandidateRun, Comparison, Verdict
 from ercpseg.documents.plan import Plan
 from ercpseg.errors import UsageError
-from ercpseg.pipeline.from_compare import COMPARISON, differences, winner
+from ercpseg.pipeline.from_compare import differences, winner
+from ercpseg.pipeline.study import COMPARISON
 from ercpseg.planner.budget import Budget
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
