@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def compare(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="Name of a planned dataset, or a folder to plan first.")
+        str,
+        typer.Argument(metavar="DATASET", help="Name of a planned dataset, or a folder or descriptor to plan first."),
     ],
     recipes: Annotated[
         str | None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ercpseg import errors
 from ercpseg.cli.console import ConsoleProgress, duration, say, table
-from ercpseg.cli.options import TimeBudgetOption, parse_duration
+from ercpseg.cli.options import RootOption, TimeBudgetOption, WorkspaceOption, parse_duration
 
 
 def synth(
@@ -44,12 +46,16 @@ def synth(
         typer.Option("--paste", help="Dataset folder whose masks are pasted on the backgrounds instead of a scene."),
     ] = None,
     from_dataset: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--from-dataset",
-            help="Dataset folder (images/, masks/): its masks on those of its frames that show nothing.",
+            help="A folder, a descriptor, or a name the workspace knows: its masks on those of its frames of which it is known "
+            "that they show nothing.",
+            show_default=False,
         ),
     ] = None,
+    root: RootOption = None,
+    workspace: WorkspaceOption = None,
     workers: Annotated[
         int, typer.Option("--workers", help="Processes; 0: as many as are worth it. The files do not depend on it.")
     ] = 0,
@@ -63,6 +69,14 @@ def synth(
     from ercpseg.synthesis.dataset import Options, synthesise_domain
     from ercpseg.synthesis.request import check_format
 
+    if from_dataset is None and root is not None:
+        raise errors.UsageError("there is no dataset to look for", where="--root", expected="--from-dataset as well")
+    told = ConsoleProgress()
+    lender = None
+    if from_dataset is not None:
+        from ercpseg.pipeline.lend import lend
+
+        lender = partial(lend, dataset=from_dataset, root=root, workspace=workspace, progress=told)
     first, *others = (find_domain(name.strip()) for name in domain.split(","))
     options = Options(
         first,
@@ -72,7 +86,7 @@ def synth(
         series,
         backgrounds=backgrounds,
         paste=paste,
-        from_dataset=from_dataset,
+        from_dataset=lender,
         workers=workers,
         others=tuple(others),
     )
@@ -81,7 +95,7 @@ def synth(
         frames=frames,
         patients=max(1, frames // 3) if patients is None else patients,
         options=options,
-        progress=ConsoleProgress(),
+        progress=told,
     )
     say(f"wrote {summary.frames} frames of {summary.patients} patients to {summary.folder}")
 

@@ -43,6 +43,10 @@ class FrameRecord(Part):
     look: str | None = Field(
         None, description="perceptual hash, 16 hexadecimal digits: equal for frames that look alike"
     )
+    unmasked: str | None = Field(
+        None,
+        description="structures of which the frame has no mask file, though it has others; they count as absent",
+    )
     height_px: int | None = None
     width_px: int | None = None
     bits: int | None = Field(None, description="bits stored per pixel")

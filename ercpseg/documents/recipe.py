@@ -28,6 +28,7 @@ class Claim(Part):
     dataset: str
     metric: str
     value: str
+    where: str | None = Field(None, description="table, figure or section that prints it; null: not said")
     variant: str | None = Field(None, description="the variant that it belongs to; null: the recipe as it is")
 
 

@@ -23,6 +23,7 @@ from ercpseg.importers.annotation import Context, Drawn, Lines
 from ercpseg.importers.frames import Pending
 from ercpseg.importers.layout import Layout
 from ercpseg.importers.ledger import Annotated
+from ercpseg.importers.masks import Masks
 from ercpseg.storage.images import encode_png
 from ercpseg.structures import StructureSet
 
@@ -79,8 +80,9 @@ class CaseMaker:
         except InputRefused as error:
             missing = {"series": about.series, "place": place_text(about.order)}
             return pending.refused(error).model_copy(update=missing)
-        notes = picture.notes + drawn.notes
-        return Looked(_record(pending, picture, about, split, notes), picture, bitmask, drawn.lines, about.order)
+        record = _record(pending, picture, about, split, picture.notes + drawn.notes)
+        record = record.model_copy(update={"unmasked": self._unmasked(items)})
+        return Looked(record, picture, bitmask, drawn.lines, about.order)
 
     def make(self, pending: Pending, stem: str, items: Sequence[Annotated]) -> Case | FrameRecord:
         """The case of a frame, or the row that says why there is none."""
@@ -122,6 +124,13 @@ class CaseMaker:
         order = about.order if facts.order is None else (facts.order,)
         known = replace(about, patient=facts.patient, study=facts.study, series=series, date=facts.date, order=order)
         return known, facts.split
+
+    def _unmasked(self, items: Sequence[Annotated]) -> str | None:
+        """Structures without a mask file of their own, where the frame has nothing but such files."""
+        if self.structures is None or not all(isinstance(self.layout.formats[one.format], Masks) for one in items):
+            return None
+        said = {name for one in items for name in one.item.structures}
+        return " ".join(name for name in self.structures if name not in said) or None
 
     def _picture(self, pending: Pending) -> Picture:
         spec = self.layout.frames

@@ -235,6 +235,9 @@ def _notes(layout: Layout, ledger: Ledger) -> tuple[str, ...]:
     repeated = ledger.repeated_places()
     if repeated:
         notes += (f"In {repeated} series two frames have the same number, so their order is that of their names.",)
+    unmasked = ledger.unmasked()
+    if unmasked:
+        notes += (f"{unmasked} frames have no mask file of some structures, which count as absent there.",)
     return notes
 
 

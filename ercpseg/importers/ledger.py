@@ -212,6 +212,13 @@ class Ledger:
         ).fetchone()
         return int(row[0])
 
+    def unmasked(self) -> int:
+        """Used frames that have mask files, but not of every structure."""
+        row = self._db.execute(
+            "SELECT COUNT(*) FROM records WHERE status='used' AND json_extract(json, '$.unmasked') IS NOT NULL"
+        ).fetchone()
+        return int(row[0])
+
     def records(self) -> Iterator[FrameRecord]:
         """The rows of the report in their order: used frames by name, then refused, then ignored files."""
         for record, _ in self.rows():

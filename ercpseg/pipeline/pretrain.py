@@ -90,6 +90,9 @@ def _pins(made: Plan) -> dict[str, Any]:
         names_structures = section in OF_STRUCTURES or decision.key in OF_STRUCTURES
         if section in SAME and decision.key not in OWN and (same or not names_structures):
             pins[decision.key] = decision.value
+    first = next((d.value for d in made.decisions if d.key == "transfer.pretrain_terms"), None)
+    if same and first is not None:
+        pins["loss.terms"] = first
     pins["patch.batch_size"] = made.values.patch.batch_size
     if same:
         pins["heads.parents"] = list(made.values.heads.parents)

@@ -9,6 +9,8 @@ from ercpseg.planner.families import Traits
 from ercpseg.structures import PARENTS
 
 AUTO, KEY = "auto", "frequency"
+TERM_KEYS = ("loss.terms", "transfer.pretrain_terms")
+"""Decisions that are terms of a loss."""
 LEAST = 1e-6
 """What is never shown has no share to divide by."""
 

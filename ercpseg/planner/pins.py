@@ -13,7 +13,7 @@ from ercpseg.errors import DocumentError, UsageError
 from ercpseg.networks import NETWORKS
 from ercpseg.networks.options import check_network, spec
 from ercpseg.planner.booleans import misplaced_boolean
-from ercpseg.planner.frequencies import without_auto
+from ercpseg.planner.frequencies import TERM_KEYS, without_auto
 from ercpseg.planner.rules import KEYS
 from ercpseg.structures import StructureSet
 
@@ -94,7 +94,7 @@ def check_value(key: str, value: Any, structures: tuple[str, ...], *, by_user: b
     kind = UsageError if by_user else DocumentError
     if get_origin(info.annotation) is dict and not isinstance(value, Mapping):
         value = {"all": value}
-    if key == "loss.terms":
+    if key in TERM_KEYS:
         value = without_auto(value)
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, Annotated[info.annotation, "pin", *info.metadata]))

@@ -13,7 +13,7 @@ from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget, Measure, MeasureForward, Meter
 from ercpseg.planner.checks import Case
 from ercpseg.planner.contradictions import contradictions
-from ercpseg.planner.frequencies import with_frequencies
+from ercpseg.planner.frequencies import TERM_KEYS, with_frequencies
 from ercpseg.planner.pins import apply_pins, check_options, check_pins, check_value
 from ercpseg.planner.rule import Choice, Context, RuleText
 from ercpseg.planner.rules import KEYS, RULES
@@ -84,7 +84,7 @@ def make_plan(
             value, used = apply_pins(key, choice.value, pins)
             if used and used != [key]:  # a whole decision alone was checked above
                 check(key, value, used)
-            if used and key == "loss.terms":
+            if used and key in TERM_KEYS and value is not None:
                 value = with_frequencies(
                     value, context.traits, (*decided["heads.structures"], *decided["heads.parents"])
                 )
@@ -206,7 +206,7 @@ def check_values(values: PlanValues) -> None:
     if not any(w > 0 for w in values.loss.level_weights):
         problems.append("loss.level_weights: no level counts")
     heads = (*values.heads.structures, *values.heads.parents)
-    for term in values.loss.terms:
+    for term in (*values.loss.terms, *(values.transfer.pretrain_terms or ())):
         check_term(term, heads)
     for field in ("head_weight", "dice_weight", "focal_weight", "focal_alpha", "focal_gamma"):
         if set(getattr(values.loss, field)) != set(heads):

@@ -9,7 +9,7 @@ from ercpseg.documents.plan import LossTerm, PostprocessStep
 from ercpseg.errors import DocumentError
 from ercpseg.losses.options import check_term
 from ercpseg.networks.options import check_network, spec
-from ercpseg.planner.frequencies import without_auto
+from ercpseg.planner.frequencies import TERM_KEYS, without_auto
 from ercpseg.planner.pins import base_key, check_value
 from ercpseg.postprocess.apply import check_steps
 from ercpseg.structures import DEFAULT_STRUCTURES, StructureSet
@@ -36,7 +36,7 @@ def check_recipe(pins: Mapping[str, Any], *, where: object) -> None:
             check_value(key, value, structures, by_user=False, where=where)
     try:
         _check_network(pins)
-        for term in without_auto(pins.get("loss.terms", ())):
+        for term in (t for key in TERM_KEYS for t in without_auto(pins.get(key) or ())):
             check_term(LossTerm.model_validate(term), tuple(StructureSet.ordered(structures).heads()))
         check_steps({name: _steps(value) for name, value in _entries(pins, "postprocess.steps").items()})
     except DocumentError as error:

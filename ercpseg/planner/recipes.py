@@ -64,23 +64,30 @@ def split_variant(text: str) -> tuple[str, str | None]:
 
 
 def expand(names: Iterable[str]) -> list[str]:
-    """Every ``recipe:*`` as all variants of that recipe, in their order.
+    """Every ``recipe:*`` as all variants of that recipe, in their order; ``recipe:layers-*`` as those that begin so.
 
     Raises
     ------
     UsageError
-        as :func:`load_recipe`, or when a recipe has no variants.
+        as :func:`load_recipe`, or when a recipe has no such variants.
     """
     result: list[str] = []
     for name in names:
         base, variant = split_variant(name)
-        if variant != EVERY:
+        if variant is None or not variant.endswith(EVERY):
             result.append(name)
             continue
         variants = load_recipe(base).variants
         if not variants:
             raise UsageError(f"recipe {base[:64]} has no variants", where=name[:80], todo="leave :* out")
-        result += [f"{base}:{one}" for one in variants]
+        found = [one for one in variants if one.startswith(variant.removesuffix(EVERY))]
+        if not found:
+            raise UsageError(
+                f"no variant of {base[:64]} begins with {variant[:-1][:40]!r}",
+                where=name[:80],
+                expected=", ".join(variants),
+            )
+        result += [f"{base}:{one}" for one in found]
     return result
 
 

@@ -107,7 +107,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(("transfer.synthetic_frames",), rules_transfer.pretraining),
     Rule(
-        ("transfer.scheme", "transfer.layers", "transfer.rate", "transfer.first_rate", "transfer.pretrain_share"),
+        (
+            "transfer.scheme",
+            "transfer.layers",
+            "transfer.rate",
+            "transfer.first_rate",
+            "transfer.pretrain_share",
+            "transfer.pretrain_terms",
+        ),
         rules_transfer.transfer,
     ),
     Rule(("sampling.synthetic_frac", "sampling.synthetic_frames", "sampling.synthetic_domain"), rules_transfer.mixing),

@@ -119,6 +119,7 @@ def transfer(context: Context) -> Advice:
         "rate": "A quarter: the minutes there are allow too few steps for a tenth." if few else tenth,
         "first_rate": "A tenth at the first layer, for the scheme layerwise.",
         "pretrain_share": "Nothing is made unasked; recipes may ask.",
+        "pretrain_terms": "One loss from the first frame to the last; recipes that compare losses may ask for two.",
     }
     others: dict[str, tuple[tuple[object, str], ...]] = {
         "scheme": (("deepest", "It came close where frames are few, and learns less."),)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +21,6 @@ from ercpseg.synthesis.curves import Map
 MOST = 2000
 """Backgrounds, or annotated frames to paste, that are held in memory."""
 MOST_BYTES = 2 * 1024**3
-_OF_SEVERAL = re.compile(r"_f\d+$")
-"""What a frame's name has behind that of its file, where that holds several."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,14 @@ class Annotated:
     masks: dict[str, Mask]
 
 
-def load_backgrounds(folder: Path, *, shown: Collection[str] = ()) -> tuple[Background, ...]:
-    """The first frame of every readable image or DICOM file of a folder, in the order of their names.
+def background(pixels: NDArray[np.integer], bits: int) -> Background:
+    """A frame (y, x) of ``bits`` bits as a background."""
+    grey = pixels.astype(np.float32) / np.float32(2**bits - 1)
+    return Background(np.clip(grey, 0, 1), find_field(pixels), bits)
 
-    ``shown``: names of frames to leave out, because they show something annotated already; of a file of several frames
-    (``cine_f0007``) one is enough.
+
+def load_backgrounds(folder: Path) -> tuple[Background, ...]:
+    """The first frame of every readable image or DICOM file of a folder, in the order of their names.
 
     Raises
     ------
@@ -56,10 +56,7 @@ def load_backgrounds(folder: Path, *, shown: Collection[str] = ()) -> tuple[Back
         when nothing in it can be used, or it is too much.
     """
     found, size = [], 0
-    files = {*shown, *(_OF_SEVERAL.sub("", name) for name in shown)}
     for path in _files(folder):
-        if path.stem in files:
-            continue
         try:
             with path.open("rb") as handle:
                 kind = sniff(handle.read(HEAD_BYTES), path.stat().st_size)
@@ -70,21 +67,24 @@ def load_backgrounds(folder: Path, *, shown: Collection[str] = ()) -> tuple[Back
             continue
         except OSError as error:
             raise StorageError(f"reading failed: {error.strerror}", where=path) from error
-        pixels = picture.pixels.astype(np.float32) / np.float32(2**picture.bits - 1)
-        found.append(Background(np.clip(pixels, 0, 1), find_field(picture.pixels), picture.bits))
-        size += pixels.nbytes
-        if len(found) > MOST or size > MOST_BYTES:
-            raise DataError("too many backgrounds", where=folder, expected=f"at most {MOST} frames and 2 GiB")
-    if not found and shown:
-        raise DataError(
-            f"all frames show something that is annotated ({len(shown)} do)",
-            where=folder,
-            expected="frames without devices and contrast to paste on",
-            todo="give such frames with --backgrounds and the dataset with --paste",
-        )
+        found.append(background(picture.pixels, picture.bits))
+        size += found[-1].grey.nbytes
+        check_room(len(found), size, folder)
     if not found:
         raise DataError("no frame that can be read", where=folder, expected="images or DICOM files")
     return tuple(found)
+
+
+def check_room(backgrounds: int, size: int, where: object) -> None:
+    """Refuse more backgrounds than are held in memory; ``size`` is that of their grey values in bytes.
+
+    Raises
+    ------
+    DataError
+        with how many may be.
+    """
+    if backgrounds > MOST or size > MOST_BYTES:
+        raise DataError("too many backgrounds", where=where, expected=f"at most {MOST} frames and 2 GiB")
 
 
 def load_annotated(folder: Path) -> tuple[Annotated, ...]:
@@ -101,17 +101,6 @@ def load_annotated(folder: Path) -> tuple[Annotated, ...]:
     if not same:
         raise DataError("no masks that can be read", where=folder, expected="masks/<structure>/<frame>.png")
     return tuple(same)
-
-
-def annotated_stems(folder: Path) -> frozenset[str]:
-    """Names, without suffix, of the frames of a dataset folder that show something.
-
-    Raises
-    ------
-    UsageError, DataError
-        as :func:`load_annotated`.
-    """
-    return frozenset(_masks(folder))
 
 
 def _masks(folder: Path) -> dict[str, dict[str, Mask]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import flush, remove_leftovers
 from ercpseg.storage.lock import locked
-from ercpseg.synthesis.backgrounds import annotated_stems, digest, load_annotated, load_backgrounds
+from ercpseg.synthesis.backgrounds import digest, load_annotated, load_backgrounds
 from ercpseg.synthesis.catalogue import DEFAULT, find_domain
 from ercpseg.synthesis.domain import Domain
 from ercpseg.synthesis.jobs import Job, Materials, files_of, plan_jobs, run_job
@@ -42,7 +42,8 @@ class SynthesisSummary:
 class Options:
     """What frames are like beyond their number: a domain, its frame height, one series per patient, the user's frames.
 
-    ``from_dataset``: a dataset folder whose frames that show nothing are the backgrounds, and whose masks are pasted on them.
+    ``from_dataset``: gives, for a number of patients, what a dataset lends: its frames that show nothing as backgrounds, and
+    its masks to paste on them (:func:`ercpseg.pipeline.lend.lend`).
     Patients take turns between ``domain`` and ``others``.
 
     ``workers`` processes work at it (0: as many as are worth it); the files do not depend on their number.
@@ -55,7 +56,7 @@ class Options:
     series: bool = False
     backgrounds: Path | None = None
     paste: Path | None = None
-    from_dataset: Path | None = None
+    from_dataset: Callable[[int], Materials] | None = None
     workers: int = 1
     others: tuple[Domain, ...] = ()
 
@@ -157,22 +158,30 @@ def _check_options(options: Options) -> None:
 
 
 def _materials(options: Options, patients: int) -> Materials:
-    paste = options.paste
     if options.from_dataset is not None:
-        paste = options.from_dataset
-        backgrounds = load_backgrounds(paste / "images", shown=annotated_stems(paste))
-    elif options.backgrounds is not None:
-        backgrounds = load_backgrounds(options.backgrounds)
-    else:
+        return options.from_dataset(patients)
+    if options.backgrounds is None:
         return Materials()
-    if patients > len(backgrounds):
-        raise UsageError(
-            f"{patients} patients before {len(backgrounds)} backgrounds",
-            where="patients",
-            expected=f"1 to {len(backgrounds)}: each has a background of its own, so that folds can keep them apart",
-        )
-    annotated = load_annotated(paste) if paste is not None else ()
+    backgrounds = load_backgrounds(options.backgrounds)
+    check_backgrounds(patients, len(backgrounds))
+    annotated = load_annotated(options.paste) if options.paste is not None else ()
     return Materials(backgrounds[:patients], annotated)
+
+
+def check_backgrounds(patients: int, backgrounds: int) -> None:
+    """Refuse more patients than there are backgrounds.
+
+    Raises
+    ------
+    UsageError
+        with how many there are.
+    """
+    if patients > backgrounds:
+        raise UsageError(
+            f"{patients} patients before {backgrounds} backgrounds",
+            where="patients",
+            expected=f"1 to {backgrounds}: each has a background of its own, so that folds can keep them apart",
+        )
 
 
 def _request(frames: int, patients: int, options: Options, materials: Materials) -> Request:

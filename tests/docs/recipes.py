@@ -80,5 +80,9 @@ def _row(recipe: Recipe, ours: str) -> tuple[str, ...]:
 
 
 def _claims(recipe: Recipe) -> str:
-    own = [f"{claim.metric}: {claim.value} ({claim.dataset})" for claim in recipe.claims if claim.variant is None]
+    own = [
+        f"{claim.metric}: {claim.value} ({claim.dataset}{f'; {claim.where}' if claim.where else ''})"
+        for claim in recipe.claims
+        if claim.variant is None
+    ]
     return "; ".join(own) or NOTHING

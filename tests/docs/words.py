@@ -9,8 +9,8 @@ from ercpseg.documents.plan import PlanValues
 
 FILES = {
     "ercpseg.serving/1": "`serving.json` in a model of stock nnU-Net, and beside an exported ONNX network",
-    "ercpseg.comparison/1": "`compare/NAME/studies/STUDY/compare.json` of the workspace, rows in `compare.csv` beside it; of the "
-    "study that was run last also in `compare/NAME/`",
+    "ercpseg.comparison/1": "`compare/NAME/studies/STUDY/compare.json` of the workspace, rows in `compare.csv` beside it; "
+    "of the study that was run last also in `compare/NAME/`",
     "ercpseg.dataset/1": "`datasets/NAME/dataset.json` of the workspace, frames in `frames.csv` beside it",
     "ercpseg.descriptor/1": "`datasets/*.yaml`, or a YAML file of yours",
     "ercpseg.fingerprint/1": "`datasets/NAME/fingerprint.json` of the workspace",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,11 @@ from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.planner.budget import Budget
+from ercpseg.planner.pins import base_key
 from ercpseg.planner.plan import make_plan
+from ercpseg.planner.recipe_checks import check_recipe
 from ercpseg.planner.recipes import expand, load_recipe
+from ercpseg.planner.rules import KEYS
 from ercpseg.storage import documents
 from ercpseg.storage.resources import resource_folder, resource_names
 from tests.docs.recipes import README, recipes_page
@@ -62,19 +66,106 @@ VARIANTS = [f"{name}:{variant}" for name in NAMES for variant in load_recipe(nam
 def test_every_variant_plans_something_else(name: str) -> None:
     base = name.split(":")[0]
     plan = make_plan(ercp_like(), load_recipe(name), Budget("cuda", 8.0))
-    same = {"fra-net:alpha-100-gamma-2.5", "pishro:dl-cfl", "light-unet-synthetic-transfer:layers-7"}
+    same = {
+        "fra-net:alpha-100-gamma-2.5",
+        "pishro:dl-cfl",
+        "light-unet-synthetic-transfer:layers-7",
+        "light-unet-synthetic-transfer:dice",
+    }
     values = make_plan(ercp_like(), load_recipe(base), Budget("cuda", 8.0)).values
     assert (plan.values == values) == (name in same)
     assert plan.recipe == name
 
 
+PARTS = {"schema", "cites", "claims", "set", "deviations", "unknown"}
+REPRODUCING = {
+    "ambrosini": "Ambrosini",
+    "fra-net": "Zhou",
+    "light-unet": "Gherardini",
+    "light-unet-synthetic-transfer": "Gherardini",
+    "lip6-cascade": "LIP6",
+    "lip6-one-label": "LIP6",
+    "lip6-two-labels": "LIP6",
+    "martin-endoscope": "Martin",
+    "martin-guidewire": "Martin",
+    "nnunet": "Isensee",
+    "nnunet-resenc-m": "Isensee",
+    "pishro": "Pishro",
+}
+"""Recipe → what it reproduces; the others are ours."""
+NO_FIGURES = {"lip6-cascade", "lip6-one-label", "lip6-two-labels", "nnunet", "nnunet-resenc-m"}
+"""An offer prints no figure, and nnU-Net none of ERCP."""
+METRIC = re.compile(r"\b(Dice|IoU|F1|precision|Hausdorff|distance)\b")
+PLACE = re.compile(r"(table \d|figure \d|section \d(\.\d)?|abstract)\b")
+
+
+def written(name: str) -> dict[str, Any]:
+    """The file itself, without what it inherits."""
+    found: dict[str, Any] = documents.load_yaml(resource_folder("plans") / f"{name}.yaml")
+    return found
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_has_its_six_parts(name: str) -> None:
     """Also those that are empty, so that nobody has to guess whether something was forgotten."""
-    data = documents.load_yaml(resource_folder("plans") / f"{name}.yaml")
-    assert {"schema", "cites", "claims", "set", "deviations", "unknown"} <= set(data)
+    data = written(name)
+    assert set(data) - {"name", "title", "extends", "variants"} == PARTS
+    for part in ("cites", "deviations", "unknown"):
+        lines = data[part]
+        assert isinstance(lines, list) and len(set(lines)) == len(lines)
+        assert all(isinstance(line, str) and len(line.split()) >= 3 for line in lines), part
+    assert all(line.endswith(".") for part in ("deviations", "unknown") for line in data[part])
     recipe = load_recipe(name)
     assert {claim.variant for claim in recipe.claims} <= {None, *recipe.variants}
+    told = [(claim.variant, claim.dataset, claim.metric, claim.where) for claim in recipe.claims]
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_sets_can_be(name: str) -> None:
+    """Every key is a decision, every value of its type and range, every name a network's, loss's or step's: of each variant."""
+    recipe = load_recipe(name)
+    for pins in (recipe.pins, *(recipe.variant(variant).pins for variant in recipe.variants)):
+        assert {base_key(key) for key in pins} <= set(KEYS)
+        check_recipe(pins, where=name)
+    for values in (written(name)["set"], *written(name).get("variants", {}).values()):
+        assert all(value is None or value != "" for value in values.values())
+    own = written(name)
+    inherited = load_recipe(own["extends"]).pins if "extends" in own else {}
+    again = {key for key, value in own["set"].items() if key in inherited and inherited[key] == value}
+    assert again == set(), "it sets again what it inherits"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_reproduces_a_paper_says_what_and_how_far(name: str) -> None:
+    recipe = load_recipe(name)
+    if name not in REPRODUCING:
+        assert recipe.claims == (), "a figure of a paper needs a recipe that reproduces the paper"
+        return
+    assert any(REPRODUCING[name] in cite and re.search(r"\b(19|20)\d\d\b", cite) for cite in recipe.cites)
+    assert recipe.set and recipe.deviations
+    assert bool(recipe.unknown) == (name not in ("nnunet", "nnunet-resenc-m"))  # its source code leaves nothing open
+    assert bool(recipe.claims) == (name not in NO_FIGURES)
+    for claim in recipe.claims:
+        assert METRIC.search(claim.metric), f"{claim.metric} names no metric"
+        assert PLACE.match(claim.where or ""), f"{claim.metric} does not say where it is printed"
+        assert re.search(r"\d", claim.value) and len(claim.dataset.split()) >= 1
+        numbers = re.findall(r"\d+(?:\.\d+)?", claim.value)
+        assert all(float(number) <= 100 for number in numbers)
+    with_rows = {claim.variant for claim in recipe.claims}
+    if name in ("pishro", "fra-net"):
+        assert set(recipe.variants) <= with_rows, "a row of the table without its figure"
+
+
+def test_losses_of_fine_tuning_differ_in_one_stage_or_in_both() -> None:
+    dice, both, second = (
+        load_recipe(f"light-unet-synthetic-transfer:{name}").pins
+        for name in ("dice", "cross-entropy", "cross-entropy-fine-tuning")
+    )
+    assert dice == load_recipe("light-unet-synthetic-transfer").pins
+    assert both["loss.terms"] == second["loss.terms"] == load_recipe("light-unet:cross-entropy").pins["loss.terms"]
+    assert second["transfer.pretrain_terms"] == dice["loss.terms"]
+    assert {key for key in both if both[key] != dice.get(key)} == {"loss.terms"}
 
 
 def test_the_readme_is_the_generated_one() -> None:
@@ -163,6 +254,9 @@ def test_variants_by_hand(tmp_path: Path) -> None:
     assert b.pins == load_recipe(path).pins
     assert [claim.value for claim in b.claims] == ["1"]
     assert expand(["auto", f"{path}:*"]) == ["auto", f"{path}:a", f"{path}:b"]
+    assert expand(["fra-net:resnet*", "auto"]) == ["fra-net:resnet34", "fra-net:resnet50", "fra-net:resnet101", "auto"]
+    with pytest.raises(UsageError, match="no variant of fra-net begins with 'densenet'"):
+        expand(["fra-net:densenet*"])
     with pytest.raises(DocumentError, match="has no variant 'c'; expected a, b"):
         load_recipe(f"{path}:c")
     with pytest.raises(UsageError, match="has no variants"):

@@ -40,11 +40,6 @@ def test_every_readable_frame_is_a_background(frames):
         assert background.grey[background.field].mean() == pytest.approx((140 + 10 * number) / 255, abs=0.02)
 
 
-def test_a_file_of_which_one_frame_is_annotated_is_no_background(frames):
-    assert len(load_backgrounds(frames, shown={"frame1_f0003"})) == 2
-    assert len(load_backgrounds(frames, shown={"frame1", "frame0_f0000"})) == 1
-
-
 def test_scenes_are_drawn_on_them(frames, busy, tmp_path):
     made = synthesise_domain(
         tmp_path / "out", frames=6, patients=3, options=Options(busy, 512, backgrounds=frames, workers=1)
@@ -138,35 +133,6 @@ def test_pasting_needs_backgrounds_and_has_no_series(annotated, frames, round_fi
     with pytest.raises(DataError, match="no masks"):
         options = Options(round_field, paste=empty, backgrounds=frames)
         synthesise_domain(tmp_path / "o", frames=1, patients=1, options=options)
-
-
-def test_a_dataset_gives_backgrounds_and_masks(frames, annotated, round_field, tmp_path):
-    """Frames that show something are no background; an empty mask shows nothing."""
-    (annotated / "images").mkdir()
-    for number in range(3):
-        (frames / f"frame{number}.png").rename(annotated / "images" / f"frame{number}.png")
-    shown = annotated / "masks" / "cbd"
-    (shown / "frame1.png").write_bytes((shown / "a_1.png").read_bytes())
-    (shown / "frame2.png").write_bytes(encode_png(np.zeros(SHAPE, np.uint8)))
-    options = Options(round_field, from_dataset=annotated)
-    made = synthesise_domain(tmp_path / "out", frames=4, patients=2, options=options)
-    kept = load_backgrounds(annotated / "images", shown={"frame1"})
-    assert len(kept) == 2
-    for path in (made.folder / "images").iterdir():
-        background = kept[int(path.stem.split("p")[-1].split("_")[0])]
-        np.testing.assert_allclose(
-            read_png(path)[~background.field], 255 * background.grey[~background.field], atol=0.5
-        )
-    assert any((read_png(path) > 0).any() for path in (made.folder / "masks" / "cbd").iterdir())
-    with pytest.raises(UsageError, match="before 2 backgrounds"):
-        synthesise_domain(tmp_path / "more", frames=4, patients=3, options=options)
-    with pytest.raises(UsageError, match="come from the dataset"):
-        both = Options(round_field, from_dataset=annotated, backgrounds=annotated / "images")
-        synthesise_domain(tmp_path / "both", frames=1, patients=1, options=both)
-    for number in (0, 2):
-        (shown / f"frame{number}.png").write_bytes((shown / "a_1.png").read_bytes())
-    with pytest.raises(DataError, match="all frames show something"):
-        synthesise_domain(tmp_path / "none", frames=1, patients=1, options=options)
 
 
 def test_a_transformation_moves_all_masks_together(rng):
