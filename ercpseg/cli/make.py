@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ercpseg import errors
 from ercpseg.cli.console import ConsoleProgress, duration, say, table
 from ercpseg.cli.options import RootOption, TimeBudgetOption, WorkspaceOption, parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ercpseg.synthesis.jobs import Materials
 
 
 def synth(
@@ -69,14 +74,6 @@ def synth(
     from ercpseg.synthesis.dataset import Options, synthesise_domain
     from ercpseg.synthesis.request import check_format
 
-    if from_dataset is None and root is not None:
-        raise errors.UsageError("there is no dataset to look for", where="--root", expected="--from-dataset as well")
-    told = ConsoleProgress()
-    lender = None
-    if from_dataset is not None:
-        from ercpseg.pipeline.lend import lend
-
-        lender = partial(lend, dataset=from_dataset, root=root, workspace=workspace, progress=told)
     first, *others = (find_domain(name.strip()) for name in domain.split(","))
     options = Options(
         first,
@@ -86,7 +83,7 @@ def synth(
         series,
         backgrounds=backgrounds,
         paste=paste,
-        from_dataset=lender,
+        from_dataset=_lender(from_dataset, root, workspace),
         workers=workers,
         others=tuple(others),
     )
@@ -95,9 +92,19 @@ def synth(
         frames=frames,
         patients=max(1, frames // 3) if patients is None else patients,
         options=options,
-        progress=told,
+        progress=ConsoleProgress(),
     )
     say(f"wrote {summary.frames} frames of {summary.patients} patients to {summary.folder}")
+
+
+def _lender(dataset: str | None, root: Path | None, workspace: Path | None) -> Callable[[int], Materials] | None:
+    if dataset is not None:
+        from ercpseg.pipeline.lend import lend
+
+        return partial(lend, dataset=dataset, root=root, workspace=workspace, progress=ConsoleProgress())
+    if root is not None:
+        raise errors.UsageError("there is no dataset to look for", where="--root", expected="--from-dataset as well")
+    return None
 
 
 def demo(

@@ -103,7 +103,7 @@ def transfer(context: Context) -> Advice:
     """R12: fine-tuning.
 
     Decides: which layers learn, and how fast, where a training begins from another model's weights; whether ``train`` makes
-    that model itself, of synthetic frames.
+    that model itself, of synthetic frames, and by which loss.
     From: whether it is few-shot; it counts only with ``train --init-from``, or where a person gives the pre-training a share of
     the time.
     Because: all layers at a tenth of the rate came out best when a network trained on synthetic frames went on with real ones;

@@ -21,7 +21,7 @@ from ercpseg.storage.workspace import Workspace
 from ercpseg.synthesis import backgrounds as limits
 from ercpseg.synthesis.catalogue import find_domain
 from ercpseg.synthesis.dataset import Options, synthesise_domain
-from tests.unit.cli.command import snapshot
+from tests.unit.cli.command import Command, snapshot
 
 SIDE = 96
 NAMES = ("a_0", "a_1", "b_0", "b_1")
@@ -134,6 +134,19 @@ def test_a_dataset_of_the_workspace_and_a_descriptor_do_too(tmp_path: Path) -> N
         assert len(lent.backgrounds) == 1
         assert np.allclose(lent.backgrounds[0].grey * 255, frame("a_0"), atol=0.01)
         assert [sorted(one.masks) for one in lent.annotated] == [["cbd"], ["cbd", "guidewire"]]
+
+
+def test_the_command_takes_a_name_of_the_workspace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    as_labelme(tmp_path / "data" / "mine")
+    space, command = Workspace(tmp_path / "w"), Command(capsys)
+    import_folder(tmp_path / "data" / "mine", workspace=space)
+    words = ["--frames", "2", "--patients", "2", "--domain", "round-field", "--from-dataset"]
+    said = command.succeeds("synth", tmp_path / "out", *words, "mine", workspace=space)
+    assert "wrote 2 frames of 2 patients" in said
+    assert sorted(p.name for p in (tmp_path / "out" / "masks").iterdir()) == ["cbd", "endoscope", "guidewire", "stone"]
+    assert "there is no dataset 'nope'" in command.fails(2, "synth", tmp_path / "no", *words, "nope", workspace=space)
+    assert "--from-dataset as well" in command.fails(2, "synth", tmp_path / "no", "--root", tmp_path)
+    assert not (tmp_path / "no").exists()
 
 
 def test_nobody_guesses_what_is_not_annotated(tmp_path: Path) -> None:
