@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+from ercpseg.frames.arrays import Array, flipped
 
 Flip = tuple[int, ...]
 
@@ -23,13 +21,16 @@ def flips(axes: Sequence[int]) -> list[Flip]:
     return result
 
 
-def mean_of_flips(
-    batch: torch.Tensor, forward: Callable[[torch.Tensor], torch.Tensor], wanted: Sequence[Flip]
-) -> torch.Tensor:
+def mean_of_flips(batch: Array, forward: Callable[[Array], Array], wanted: Sequence[Flip]) -> Array:
     """(n, c, y, x) → mean logits (n, heads, y, x) of ``forward`` over ``wanted`` of :func:`flips`, one pass after the other."""
+    total = forward(batch)  # the first one is no flip
     if len(wanted) == 1:
-        return forward(batch)
-    total = forward(batch).clone()  # the first one is no flip
-    for flip in wanted[1:]:
-        total += forward(batch.flip(flip)).flip(flip)
-    return total / len(wanted)
+        return total
+    for number, flip in enumerate(wanted[1:]):
+        turned = flipped(forward(flipped(batch, flip)), flip)
+        if number:
+            total += turned
+        else:
+            total = total + turned  # a new array: what forward gave may be the batch itself
+    total /= len(wanted)
+    return total

@@ -1,9 +1,12 @@
-"""From a frame to the network's input and back; the SAME functions serve training and live prediction."""
+"""From a frame to the network's input; the SAME functions serve training and live prediction.
+
+The way back is :mod:`ercpseg.frames.restore`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +17,6 @@ from ercpseg.frames.field import find_field
 from ercpseg.geometry.morphology import dilate, dilate_square
 from ercpseg.structures import Bitmask
 
-if TYPE_CHECKING:
-    import torch
-
-
-NEVER = -30.0
-"""Logit of what lies outside the part of a frame that the network saw: probability 1e-13."""
 THIN_PX = 2.0
 """Below this working width a majority vote breaks a line (sampling theorem)."""
 
@@ -167,62 +164,3 @@ def _mean_width(mask: NDArray[np.bool_]) -> float:
     """Mean width of band-like shapes in pixels: area over half the rim."""
     rim = int(np.count_nonzero(mask[1:] != mask[:-1])) + int(np.count_nonzero(mask[:, 1:] != mask[:, :-1]))
     return 2.0 * int(np.count_nonzero(mask)) / max(1, rim)
-
-
-def restore(
-    logits: torch.Tensor, geometry: Geometry, bits: dict[str, int], thresholds: dict[str, float]
-) -> tuple[Bitmask, torch.Tensor]:
-    """Logits (heads, y, x) at working size → bitmask (y, x) and logits at native size.
-
-    ``bits`` names the bit of each leading head (parents, which come last, are left out); thresholds are probabilities.
-    """
-    import torch
-
-    native = to_native_size(logits[: len(bits)], geometry)
-    # Bits are distinct, so their sum is their union; only this byte per pixel leaves the device.
-    bitmask = torch.zeros(native.shape[1:], dtype=torch.uint8, device=native.device)
-    levels = torch.tensor([thresholds[name] for name in bits]).logit().tolist()
-    for plane, level, bit in zip(native, levels, bits.values(), strict=True):
-        bitmask.add_((plane > level).view(torch.uint8), alpha=bit)
-    return uncut(bitmask, geometry, 0).cpu().numpy(), uncut(native, geometry, NEVER)
-
-
-def restore_exclusive(logits: torch.Tensor, geometry: Geometry, bits: dict[int, int]) -> tuple[Bitmask, torch.Tensor]:
-    """:func:`restore` where heads exclude each other: the largest logit takes the pixel.
-
-    ``bits`` maps the index of a head to the bit of its structure; other heads (the background) have none. The logits that
-    are returned are those of the softmax probability of each structure, so that their sigmoid is that probability.
-    """
-    import torch
-
-    native = to_native_size(logits, geometry)
-    table = torch.zeros(native.shape[0], dtype=torch.uint8, device=native.device)
-    for head, bit in bits.items():
-        table[head] = bit
-    log_probability = native.log_softmax(0)[list(bits)]
-    odds = log_probability - torch.log1p(-log_probability.exp().clamp(max=1 - 1e-7))
-    return uncut(table[native.argmax(0)], geometry, 0).cpu().numpy(), uncut(odds, geometry, NEVER)
-
-
-def to_native_size(logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Logits (heads, y, x) at working size → float32 at the native size of what the preparation kept."""
-    import torch
-
-    native = logits.float()
-    if tuple(native.shape[1:]) != geometry.kept:
-        shrinks = max(geometry.kept) < max(native.shape[1:])
-        native = torch.nn.functional.interpolate(
-            native[None], size=geometry.kept, mode="bilinear", antialias=shrinks, align_corners=False
-        )[0]
-    return native
-
-
-def uncut(kept: torch.Tensor, geometry: Geometry, value: float) -> torch.Tensor:
-    """(…, y, x) of what the preparation kept → of the whole frame, ``value`` in the rest."""
-    import torch
-
-    if geometry.box is None:
-        return kept
-    (top, bottom), (left, right) = geometry.box
-    around = (left, geometry.native[1] - right, top, geometry.native[0] - bottom)
-    return torch.nn.functional.pad(kept, around, value=value)

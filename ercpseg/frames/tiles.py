@@ -7,15 +7,13 @@ compared with its predictor.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import torch
+from ercpseg.frames.arrays import Array, as_single, moved, padded, zeros
 
 Size = tuple[int, int]
 
@@ -57,7 +55,7 @@ def gaussian_stock(patch: Size) -> NDArray[np.float32]:
     return np.asarray(np.outer(axes[0], axes[1]), np.float32)
 
 
-def predict_tiled(image: torch.Tensor, patch: Size, forward: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+def predict_tiled(image: Array, patch: Size, forward: Callable[[Array], Array]) -> Array:
     """Run ``forward`` ((n, c, *patch) → (n, heads, *patch)) over an image (c, y, x); returns logits (heads, y, x).
 
     A frame that fits one patch is one call on the padded frame.
@@ -66,29 +64,32 @@ def predict_tiled(image: torch.Tensor, patch: Size, forward: Callable[[torch.Ten
 
 
 def predict_tiled_batch(
-    images: torch.Tensor,
+    images: Array,
     patch: Size,
-    forward: Callable[[torch.Tensor], torch.Tensor],
+    forward: Callable[[Array], Array],
     weight_of: Callable[[Size], NDArray[np.float32]] = gaussian,
-) -> torch.Tensor:
+) -> Array:
     """:func:`predict_tiled` of frames of one size: (n, c, y, x) → (n, heads, y, x), the same tile of all in one call."""
-    import torch
-
     (top, bottom), (left, right) = pad_to((images.shape[2], images.shape[3]), patch)
-    padded = torch.nn.functional.pad(images, (left, right, top, bottom)) if top + bottom + left + right else images
-    height, width = padded.shape[2:]
+    inside = padded(images, (top, bottom), (left, right))
+    height, width = inside.shape[2:]
     starts = [(y, x) for y in tile_starts(height, patch[0]) for x in tile_starts(width, patch[1])]
-    if len(starts) == 1:
-        logits = forward(padded)
-    else:
-        weight = torch.from_numpy(weight_of(patch)).to(images.device)
-        total = torch.zeros((height, width), device=images.device)
-        logits = torch.zeros(0)
-        for y, x in starts:
-            result = forward(padded[..., y : y + patch[0], x : x + patch[1]]).float() * weight
-            if not logits.numel():
-                logits = torch.zeros((*result.shape[:2], height, width), device=images.device)
-            logits[..., y : y + patch[0], x : x + patch[1]] += result
-            total[y : y + patch[0], x : x + patch[1]] += weight
-        logits = logits / total
+    whole = len(starts) == 1
+    logits = forward(inside) if whole else _blended(inside, patch, forward, moved(weight_of(patch), images), starts)
     return logits[..., top : height - bottom, left : width - right]
+
+
+def _blended(
+    images: Array, patch: Size, forward: Callable[[Array], Array], weight: Array, starts: Sequence[Size]
+) -> Array:
+    """The weighted mean of what tiles that begin at ``starts`` say."""
+    height, width = images.shape[2:]
+    total = zeros((height, width), images)
+    sums: Array | None = None
+    for y, x in starts:
+        result = as_single(forward(images[..., y : y + patch[0], x : x + patch[1]])) * weight
+        if sums is None:
+            sums = zeros((*result.shape[:2], height, width), images)
+        sums[..., y : y + patch[0], x : x + patch[1]] += result
+        total[y : y + patch[0], x : x + patch[1]] += weight
+    return sums / total

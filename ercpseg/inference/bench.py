@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ercpseg.frames.frame import Frame
@@ -58,20 +57,23 @@ def bench(
 ) -> Bench:
     """Time ``calls`` calls of the predictor's batch size; the first ``warm_up`` are not counted."""
     times: dict[str, list[float]] = {name: [] for name in STEPS}
-    if predictor.device.type == "cuda":
+    on_gpu = predictor.device == "cuda"
+    if on_gpu:
+        import torch
+
         torch.cuda.reset_peak_memory_stats()
     for number in range(warm_up + calls):
         marks = _call(predictor, decode, encode, range(number * predictor.batch, (number + 1) * predictor.batch))
         if number >= warm_up:
             for name, (start, stop) in zip(STEPS, pairwise(marks), strict=True):
                 times[name].append(1000 * (stop - start))
-    gpu = torch.cuda.max_memory_allocated() / 2**20 if predictor.device.type == "cuda" else None
+    gpu = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None
     return Bench(
         {name: np.array(values) for name, values in times.items()},
         predictor.batch,
         peak_memory_mib(),
         gpu,
-        str(predictor.device),
+        predictor.device,
         predictor.chosen.note,
     )
 
@@ -88,12 +90,13 @@ def _call(
     marks.append(time.perf_counter())
     prepared = [predictor.prepare(frame) for frame in frames]
     marks.append(time.perf_counter())
-    with torch.inference_mode():
-        logits = predictor.forward(predictor.inputs(prepared))
-        if predictor.device.type == "cuda":
-            torch.cuda.synchronize()
-        marks.append(time.perf_counter())
-        masks = [finish(one, p.geometry, predictor.serving) for one, p in zip(logits, prepared, strict=True)]
+    logits = predictor.forward(predictor.inputs(prepared))
+    if predictor.device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+    marks.append(time.perf_counter())
+    masks = [finish(one, p.geometry, predictor.serving) for one, p in zip(logits, prepared, strict=True)]
     marks.append(time.perf_counter())
     for frame, bitmask in zip(frames, masks, strict=True):
         encode(frame, bitmask)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import torch
+from ercpseg.inference.threads import take_one
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,9 +28,7 @@ class Lanes:
         """The results in the order of the items; the first failure is raised when all are done."""
         if self._pool is None:
             # The number of threads is that of the thread that sets it, so other threads keep theirs.
-            self._pool = ThreadPoolExecutor(
-                self.count, "ercpseg-lane", initializer=torch.set_num_threads, initargs=(1,)
-            )
+            self._pool = ThreadPoolExecutor(self.count, "ercpseg-lane", initializer=take_one)
         futures = [self._pool.submit(work, item) for item in items]
         failures = [failure for future in futures if (failure := future.exception()) is not None]
         if failures:

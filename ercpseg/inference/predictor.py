@@ -7,32 +7,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.run import ModelCard
-from ercpseg.documents.serving import Serving, StockNetwork, StockPreparation
+from ercpseg.documents.serving import Serving, StockPreparation
 from ercpseg.errors import ResourceError, UsageError, out_of_memory
+from ercpseg.frames.arrays import Array, on_device
 from ercpseg.frames.frame import Frame
 from ercpseg.frames.mirror import flips, mean_of_flips
 from ercpseg.frames.prepare import Geometry, prepare
 from ercpseg.frames.stock import prepare_stock
 from ercpseg.frames.tiles import gaussian, gaussian_stock, predict_tiled_batch
 from ercpseg.frames.windows import filled
+from ercpseg.inference.devices import choose_device
+from ercpseg.inference.folds import Folds
 from ercpseg.inference.lanes import Lanes
 from ercpseg.inference.runtimes import Chosen, Task, choose_runtime
 from ercpseg.inference.stream import Stream
-from ercpseg.networks import build_network
-from ercpseg.networks.stock import build_stock
-from ercpseg.networks.weights import load_weights
+from ercpseg.inference.threads import thread_count
 from ercpseg.nnunet.stock import load_any
 from ercpseg.postprocess.finish import finish_with_logits, probabilities_of
 from ercpseg.storage.models import StoredModel
 from ercpseg.structures import Bitmask, Mask, StructureSet
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH = {"cuda": 8, "mps": 4}
 """Frames per call: a GPU is half idle with one. A CPU takes as many as it has threads, side by side."""
@@ -100,19 +103,24 @@ class Predictor:
         self.folds = tuple(model.weights)
         self.structures = self.serving.structure_set
         self.device = choose_device(device)
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        self.batch = max(1, speed.batch or BATCH.get(self.device.type, threads))
+        threads = thread_count() if self.device == "cpu" else 1
+        self.batch = max(1, speed.batch or BATCH.get(self.device, threads))
         self._flips = flips(self.serving.mirror_axes) if tta is not False else [()]
-        self.networks = [self._build(arrays) for arrays in model.weights.values()]
-        if not self.networks:
+        if not model.weights:
             raise UsageError("the model holds no trained fold", where="--model", todo="train a fold first")
         self.planned: Plan | None = model.plan
         calls = None if speed.frames is None else -(-speed.frames // self.batch)
         together = self.batch * len(self._flips)  # on a CPU in several calls, which add up to as much
         lanes = min(threads, self.batch)
         task = Task((together, self.serving.frames, *self.serving.tile_px), calls, lanes)
-        self.chosen: Chosen = choose_runtime(speed.runtime, self.networks, self.device, speed.precision, task)
+        self._weights = Folds(self.serving, model.weights)
+        self.chosen: Chosen = choose_runtime(speed.runtime, self._weights, self.device, speed.precision, task)
         self._lanes = Lanes(lanes) if lanes > 1 and self.chosen.runtime.side_by_side else None
+
+    @property
+    def networks(self) -> list[torch.nn.Module]:
+        """The network of each fold; made when first asked for, where the runtime is not torch."""
+        return self._weights.networks
 
     @property
     def plan(self) -> Plan:
@@ -193,10 +201,10 @@ class Predictor:
 
     def _predict(self, frames: Sequence[Prepared], probabilities: bool) -> list[Prediction]:
         start = time.perf_counter()
-        with torch.inference_mode(), _memory_is_told():
+        with _memory_is_told():
             logits = self.forward(self.inputs(frames))
             found = [finish_with_logits(one, f.geometry, self.serving) for one, f in zip(logits, frames, strict=True)]
-            levels = [probabilities_of(native) if probabilities else None for _, native in found]
+            levels = [probabilities_of(native()) if probabilities else None for _, native in found]
         share = (time.perf_counter() - start) / len(frames)
         return [
             Prediction(frame.frame, bitmask, self.structures, frame.seconds + share, level)
@@ -205,65 +213,38 @@ class Predictor:
 
     def inputs(self, frames: Sequence[Prepared]) -> NDArray[np.float32]:
         """The images (n, frames, y, x) of prepared frames of one working size; what stands alone is repeated."""
-        return np.stack([filled(frame.image, self.serving.frames) for frame in frames])
+        images = [filled(frame.image, self.serving.frames) for frame in frames]
+        return images[0][None] if len(images) == 1 else np.stack(images)
 
-    def logits(self, pixels: NDArray[Any], before: Sequence[NDArray[Any]] = ()) -> tuple[torch.Tensor, Geometry]:
-        """Logits (heads, y, x) at working size, on the device, and the way back to native size.
+    def logits(self, pixels: NDArray[Any], before: Sequence[NDArray[Any]] = ()) -> tuple[Array, Geometry]:
+        """Logits (heads, y, x) at working size, on the device (on a CPU of numpy), and the way back to native size.
 
         ``before``: the frames right before it in its series, the nearest first, for a model of several frames.
         """
         shown = (pixels, *before)[: self.serving.frames]
         each = [self.prepare(Frame(name="frame", pixels=one, bits=8 * one.dtype.itemsize)) for one in shown]
         image = np.concatenate([prepared.image for prepared in each])
-        with torch.inference_mode(), _memory_is_told():
+        with _memory_is_told():
             return self.forward(filled(image, self.serving.frames)[None])[0], each[0].geometry
 
-    def forward(self, images: NDArray[np.float32]) -> torch.Tensor:
+    def forward(self, images: NDArray[np.float32]) -> Array:
         """Images (n, frames, y, x) of one size → logits (n, heads, y, x), tiled and mirrored as planned, on the device."""
-        tensor = torch.from_numpy(images)
-        if self.device.type == "cuda":
-            tensor = tensor.pin_memory().to(self.device, non_blocking=True)
         weight = gaussian_stock if isinstance(self.serving.preparation, StockPreparation) else gaussian
-        return predict_tiled_batch(tensor.to(self.device), self.serving.tile_px, self._forward, weight)
+        return predict_tiled_batch(on_device(images, self.device), self.serving.tile_px, self._forward, weight)
 
-    def _forward(self, batch: torch.Tensor) -> torch.Tensor:
+    def _forward(self, batch: Array) -> Array:
         """(n, frames, y, x) → mean logits (n, heads, y, x) over folds and flips.
 
         On a GPU the flips are in the same batch; on a CPU one after the other, which keeps what a pass works on in its
         cache (measured at 512²: 19 ms of CPU time a frame in batches of 1 or 2, 27 ms in batches of 4).
         """
-        if self.device.type == "cpu" or len(self._flips) == 1:
+        if self.device == "cpu" or len(self._flips) == 1:
             return mean_of_flips(batch, self.chosen.runtime, self._flips)
+        import torch
+
         logits = self.chosen.runtime(torch.cat([batch.flip(flip) if flip else batch for flip in self._flips]))
         parts = torch.split(logits, batch.shape[0])
         return torch.stack([p.flip(flip) if flip else p for p, flip in zip(parts, self._flips, strict=True)]).mean(0)
-
-    def _build(self, arrays: dict[str, NDArray[Any]]) -> torch.nn.Module:
-        values, heads = self.serving.network, self.serving.heads
-        if isinstance(values, StockNetwork):
-            network = build_stock(values, len(heads))
-        else:
-            network = build_network(values, heads, input_channels=self.serving.frames)
-        load_weights(network, arrays, where="the model's weights")
-        return network.eval()
-
-
-def choose_device(name: str) -> torch.device:
-    """``auto`` takes CUDA when there is one, else the CPU.
-
-    Raises
-    ------
-    UsageError
-        for a device that is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"unknown device {name[:16]!r}", where="--device", expected="auto, cpu, cuda or mps")
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[name]:
-        raise UsageError(f"there is no {name.upper()} device", where="--device", todo="use --device cpu")
-    return torch.device(name)
 
 
 def _check(pixels: NDArray[Any]) -> None:

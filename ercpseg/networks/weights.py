@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ercpseg.errors import StorageError
+from ercpseg.networks.arrays import check_arrays
 
 
 def unwrapped(network: torch.nn.Module) -> torch.nn.Module:
@@ -37,20 +36,8 @@ def load_weights(network: torch.nn.Module, arrays: dict[str, NDArray[Any]], *, w
     StorageError
         when names, shapes or types differ, or a number is not finite.
     """
-    wanted = weights_of(network)
-    problems = [f"{name} is missing" for name in sorted(set(wanted) - set(arrays))]
-    problems += [f"{name[:64]!r} is not expected" for name in sorted(set(arrays) - set(wanted))]
-    for name in sorted(set(wanted) & set(arrays)):
-        if arrays[name].shape != wanted[name].shape or arrays[name].dtype != wanted[name].dtype:
-            problems.append(f"{name} is {arrays[name].dtype} {arrays[name].shape}")
-        elif arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
-            problems.append(f"{name} holds a number that is not finite")
-    if problems:
-        raise StorageError(
-            "these weights do not fit the plan's network: " + "; ".join(problems[:5]),
-            where=where,
-            todo="use the model's own files",
-        )
+    wanted = {name: (array.shape, array.dtype) for name, array in weights_of(network).items()}
+    check_arrays(arrays, wanted, where=where)
     unwrapped(network).load_state_dict(
         {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, strict=False
     )

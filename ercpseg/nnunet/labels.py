@@ -10,7 +10,9 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from ercpseg.documents.plan import Plan
-from ercpseg.frames.prepare import Geometry, to_native_size
+from ercpseg.frames.arrays import Array
+from ercpseg.frames.prepare import Geometry
+from ercpseg.frames.restore import to_native_size
 from ercpseg.nnunet import PLAN_KEY
 from ercpseg.structures import Bitmask, StructureSet
 
@@ -42,7 +44,7 @@ class BitmaskLabelManager(LabelManager):
         return bitmask
 
 
-def _to_native_size(logits: Any, shape: tuple[int, ...], *_: Any) -> torch.Tensor:
+def _to_native_size(logits: Any, shape: tuple[int, ...], *_: Any) -> Array:
     """Logits (heads, 1, y, x) → those of ``shape`` (1, y, x); nnU-Net tells spacings too, and frames have none."""
     working, native = (int(logits.shape[2]), int(logits.shape[3])), (int(shape[1]), int(shape[2]))
     return to_native_size(torch.as_tensor(logits)[:, 0], Geometry(native, working))[:, None]

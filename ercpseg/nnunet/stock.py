@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ercpseg.documents.run import FoldWeights, ModelCard
@@ -183,6 +182,8 @@ def load_stock(files: StockFiles, folds: tuple[str, ...] | None = None) -> Store
 
 def read_checkpoint(data: bytes, *, where: object) -> dict[str, Any]:
     """A checkpoint of nnU-Net: tensors and plain values; everything else in it is refused, and nothing of it is run."""
+    import torch
+
     kinds = (np.dtypes.Float64DType, np.dtypes.Float32DType, np.dtypes.Int64DType)
     # What nnU-Net puts beside the weights: the logged losses are numpy scalars.
     allowed = [np._core.multiarray.scalar, np.dtype, *kinds]  # type: ignore[attr-defined]
@@ -205,6 +206,8 @@ def read_checkpoint(data: bytes, *, where: object) -> dict[str, Any]:
 
 def _arrays(checkpoint: Mapping[str, Any], *, where: object) -> dict[str, NDArray[Any]]:
     """The weights by name, each storage once (nnU-Net's state dict has 240 names for 88 storages)."""
+    import torch
+
     seen: set[int] = set()
     arrays = {}
     for name, tensor in _get(checkpoint, "network_weights", dict).items():

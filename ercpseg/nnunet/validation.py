@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.serving import serving_of
+from ercpseg.frames.arrays import Array
 from ercpseg.frames.mirror import flips, mean_of_flips
 from ercpseg.frames.prepare import Geometry
 from ercpseg.frames.tiles import predict_tiled
@@ -68,7 +69,7 @@ def validate(  # noqa: PLR0913  # all needed, all keyword-only
     structures, serving = plan.structure_set, serving_of(plan)
     mirrors = flips(serving.mirror_axes)
 
-    def mirrored(tiles: torch.Tensor) -> torch.Tensor:
+    def mirrored(tiles: Array) -> Array:
         return mean_of_flips(tiles, forward, mirrors)
 
     rows: list[dict[str, Any]] = []

@@ -108,7 +108,7 @@ def _predict(  # one caller
         "model_sha256": predictor.sha256,
         "folds": list(predictor.folds),
         "tta": options.tta,
-        "device": str(predictor.device),
+        "device": predictor.device,
         # What was asked for, not what auto chose, so that a rerun goes on from what a killed run left.
         "runtime": options.runtime,
         "precision": options.precision,
@@ -134,7 +134,7 @@ def _predict(  # one caller
             "plan_sha256": predictor.card.plan_sha256,
             "folds": list(predictor.folds),
             "inputs_sha256": pixels,
-            "device": str(predictor.device),
+            "device": predictor.device,
             "runtime": predictor.chosen.note,
             "runtime_difference": predictor.chosen.difference,
             "seconds": round(time.perf_counter() - start, 3),

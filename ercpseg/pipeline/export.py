@@ -54,16 +54,15 @@ def export_to(
 
 
 def _onnx(path: Path, output: Path, folds: tuple[str, ...] | None) -> Exported:
-    import torch
-
-    from ercpseg.inference.onnx import OnnxRuntime, to_onnx
+    from ercpseg.inference.onnx import OnnxRuntime
+    from ercpseg.inference.onnx_export import to_onnx
     from ercpseg.inference.predictor import Predictor
     from ercpseg.inference.runtimes import Task, difference
 
     predictor = Predictor.load(path, folds=folds, device="cpu", tta=False)
     shape = (1, predictor.serving.frames, *predictor.serving.tile_px)
-    graph, cpu = to_onnx(predictor.networks, shape), torch.device("cpu")
-    found = difference(OnnxRuntime(graph, cpu), predictor.chosen.runtime, Task(shape), cpu)
+    graph = to_onnx(predictor.networks, shape)
+    found = difference(OnnxRuntime(graph, "cpu"), predictor.chosen.runtime, Task(shape), "cpu")
     with new_folder(output) as folder:
         write_bytes(folder / ONNX, graph)
         write_text(folder / SIDECAR, predictor.serving.to_json())

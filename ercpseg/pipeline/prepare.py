@@ -225,9 +225,9 @@ def _split(space: Workspace, dataset: Dataset, made: Plan, used: list[FrameRecor
 
 def resolve_device(name: str) -> Literal["cpu", "cuda", "mps"]:
     """``auto`` → the device that training will use here."""
-    from ercpseg.inference.predictor import choose_device
+    from ercpseg.inference.devices import choose_device
 
-    return cast(Literal["cpu", "cuda", "mps"], choose_device(name).type)
+    return cast(Literal["cpu", "cuda", "mps"], choose_device(name))
 
 
 def available_memory_gb(device: str) -> float:

@@ -3,61 +3,65 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.documents.plan import PostprocessStep
 from ercpseg.documents.serving import Serving
-from ercpseg.frames.prepare import Geometry, restore, restore_exclusive
+from ercpseg.frames.arrays import Array, probability, to_numpy
+from ercpseg.frames.prepare import Geometry
+from ercpseg.frames.restore import odds, restore, restore_exclusive
 from ercpseg.postprocess.apply import apply_steps, reads_levels
 from ercpseg.postprocess.scene import LEVELS, Levels
 from ercpseg.postprocess.steps import LIMITS
 from ercpseg.structures import Bitmask
 
-if TYPE_CHECKING:
-    import torch
 
-
-def finish(logits: torch.Tensor, geometry: Geometry, serving: Serving) -> Bitmask:
+def finish(logits: Array, geometry: Geometry, serving: Serving) -> Bitmask:
     """Logits (heads, y, x) at working size → bitmask (y, x) at native size, thresholds and steps as planned."""
     return finish_with_logits(logits, geometry, serving)[0]
 
 
-def finish_with_logits(logits: torch.Tensor, geometry: Geometry, serving: Serving) -> tuple[Bitmask, torch.Tensor]:
-    """:func:`finish`, and the logits (structures, y, x) at native size that it looked at, on the device."""
+def finish_with_logits(logits: Array, geometry: Geometry, serving: Serving) -> tuple[Bitmask, Callable[[], Array]]:
+    """:func:`finish`, and what gives the logits (structures, y, x) at native size that it looked at, on the device."""
     structures, values = serving.structure_set, serving.postprocess
     bitmask, native = _restore(logits, geometry, serving)
     if not any(values.steps.values()):
         return bitmask, native
     steps = {name: at_native_size(chain, geometry) for name, chain in values.steps.items()}
     masks = {name: mask for name, mask in structures.decode(bitmask).items() if mask.any()}
-    levels = {name: _levels(native[i]) for i, name in enumerate(structures) if reads_levels(steps.get(name, ()))}
+    looked = {i: name for i, name in enumerate(structures) if reads_levels(steps.get(name, ()))}
+    planes = native() if looked else None
+    levels = {name: _levels(planes[i]) for i, name in looked.items()} if planes is not None else {}
     finished = apply_steps(masks, steps, levels=levels, thresholds=values.threshold)
     return structures.encode(finished, geometry.native), native
 
 
-def native_levels(logits: torch.Tensor, geometry: Geometry, serving: Serving) -> Levels:
+def native_levels(logits: Array, geometry: Geometry, serving: Serving) -> Levels:
     """Logits (heads, y, x) at working size → levels (structures, y, x) at native size.
 
     What :func:`finish` thresholds, in the form that tuning keeps (:mod:`ercpseg.postprocess.scene`).
     """
-    return _levels(_restore(logits, geometry, serving)[1])
+    return _levels(_restore(logits, geometry, serving)[1]())
 
 
-def probabilities_of(native: torch.Tensor) -> NDArray[np.float16]:
+def probabilities_of(native: Array) -> NDArray[np.float16]:
     """Logits (structures, y, x) at native size → probabilities, before any threshold."""
-    return np.asarray(native.sigmoid().half().cpu().numpy(), np.float16)
+    found = probability(native)
+    return found.astype(np.float16) if isinstance(found, np.ndarray) else np.asarray(to_numpy(found.half()), np.float16)
 
 
-def _restore(logits: torch.Tensor, geometry: Geometry, serving: Serving) -> tuple[Bitmask, torch.Tensor]:
+def _restore(logits: Array, geometry: Geometry, serving: Serving) -> tuple[Bitmask, Callable[[], Array]]:
+    """The bitmask, and the logits at native size for those who ask: for a softmax they take longer than the bitmask."""
     if serving.activation == "softmax":
-        return restore_exclusive(logits, geometry, serving.bits)
+        bitmask, heads = restore_exclusive(logits, geometry, serving.bits)
+        return bitmask, lambda: odds(heads, geometry, serving.bits)
     structures = serving.structure_set
-    return restore(
-        logits, geometry, {name: structures.value(name) for name in structures}, serving.postprocess.threshold
-    )
+    bits = {name: structures.value(name) for name in structures}
+    bitmask, native = restore(logits, geometry, bits, serving.postprocess.threshold)
+    return bitmask, lambda: native
 
 
 def at_native_size(chain: tuple[PostprocessStep, ...], geometry: Geometry) -> list[PostprocessStep]:
@@ -82,5 +86,6 @@ def scaled(step: PostprocessStep, factor: float) -> PostprocessStep:
     return PostprocessStep(name=step.name, params=params, of=step.of)
 
 
-def _levels(logits: torch.Tensor) -> Levels:
-    return np.asarray((logits.sigmoid() * LEVELS).ceil().byte().cpu().numpy(), np.uint8)
+def _levels(logits: Array) -> Levels:
+    scaled = probability(logits) * LEVELS
+    return np.asarray(np.ceil(scaled) if isinstance(scaled, np.ndarray) else to_numpy(scaled.ceil().byte()), np.uint8)

@@ -35,11 +35,15 @@ def script(name: str) -> str:
 
 
 def run(command: list[str], *, environment: dict[str, str] | None = None, cwd: Path | None = None) -> float:
-    """Run a command to its end; returns wall seconds. Its output is shown when it fails."""
+    """Run a command to its end; returns wall seconds. Its output is shown when it fails.
+
+    It may keep its compiled modules, as an installed program has them.
+    """
+    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     done = subprocess.run(
         command,
-        env={**os.environ, **(environment or {})},
+        env={**inherited, **(environment or {})},
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

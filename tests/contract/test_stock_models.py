@@ -69,7 +69,7 @@ def test_probabilities_are_those_of_the_softmax(model: Path) -> None:
     logits, _ = predictor.logits(pixels)
     found = predictor.predict(pixels, probabilities=True).probabilities
     assert found is not None
-    assert np.allclose(found, logits.softmax(0)[1:].numpy(), atol=2e-3)
+    assert np.allclose(found, torch.from_numpy(logits).softmax(0)[1:].numpy(), atol=2e-3)
 
 
 @pytest.mark.parametrize("depth", [0, 1])

@@ -236,8 +236,7 @@ def test_held_out_frames_are_predicted_with_their_windows(space: Workspace, tmp_
     assert len(frames) == 6
     for frame in frames:
         image = filled(dataset.load_window(frame.frame, FRAMES), FRAMES)
-        with torch.inference_mode():
-            logits = predictor.forward(image[None])[0]
+        logits = predictor.forward(image[None])[0]
         geometry = predictor.prepare(Frame("f", read_png(frame.reference), 8)).geometry
         assert np.array_equal(
             read_levels(frame, len(predictor.structures)), native_levels(logits, geometry, predictor.serving)

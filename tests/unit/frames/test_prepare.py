@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ercpseg.documents.plan import PreparationValues
-from ercpseg.frames.prepare import Geometry, prepare, resample_bitmask, restore, working_geometry
+from ercpseg.frames.prepare import Geometry, prepare, resample_bitmask, working_geometry
+from ercpseg.frames.restore import restore
 
 
 def values(size: int, clip: tuple[float, float] = (0.0, 100.0), field: bool = False) -> PreparationValues:

@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ercpseg.errors import UsageError
 from ercpseg.inference import runtimes
 from ercpseg.inference.predictor import Predictor, Speed
 from tests.unit.inference.test_predictor import frame
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +37,7 @@ def test_onnxruntime_gives_the_same(folder: Any, plain: Predictor) -> None:
     assert other.chosen.difference < 1e-4
     for i, size in enumerate([(64, 64), (40, 64)]):
         a, b = plain.logits(frame(i, size).pixels)[0], other.logits(frame(i, size).pixels)[0]
-        assert torch.allclose(a, b, atol=1e-4)
+        assert np.allclose(a, b, atol=1e-4)
     batch = [other.prepare(frame(i)) for i in range(3)]
     for a, b in zip(plain.predict_prepared(batch), other.predict_prepared(batch), strict=True):
         assert np.array_equal(a.bitmask, b.bitmask)
@@ -54,18 +51,31 @@ def test_bf16_says_how_far_off_it_is(folder: Any, plain: Predictor) -> None:
 
 
 def chosen(
-    monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float], calls: int | None, installed: bool = True
-) -> str:
-    """What ``auto`` takes when a call takes so many seconds."""
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: dict[str, float],
+    calls: int | None,
+    installed: bool = True,
+    *,
+    drawable: bool = False,
+    difference: float = 1e-6,
+) -> tuple[str, list[str]]:
+    """What ``auto`` takes when a call takes so many seconds, and the runtimes that it built for it."""
+    built = []
+
+    def builder(name: str) -> Any:
+        def build(*_: Any) -> runtimes.Chosen:
+            built.append(name)
+            return runtimes.Chosen(type("R", (), {"name": name})(), name, difference)
+
+        return build
+
     monkeypatch.setattr(runtimes, "_installed", lambda: installed)
     monkeypatch.setattr(runtimes, "measure", lambda runtime, *_: seconds[runtime.name])
-    monkeypatch.setattr(
-        runtimes,
-        "build_onnx",
-        lambda *_: runtimes.Chosen(type("R", (), {"name": "onnxruntime"})(), "onnxruntime", 1e-6),
-    )
-    task = runtimes.Task((1, 1, 8, 8), calls)
-    return runtimes.choose_runtime("auto", [torch.nn.Conv2d(1, 2, 1)], CPU, "auto", task).runtime.name
+    monkeypatch.setattr(runtimes, "difference", lambda *_: difference)
+    monkeypatch.setattr(runtimes, "RUNTIMES", {name: builder(name) for name in runtimes.RUNTIMES})
+    folds: Any = type("F", (), {"drawable": drawable, "parameters": 700_000})()
+    found = runtimes.choose_runtime("auto", folds, "cpu", "auto", runtimes.Task((1, 1, 8, 8), calls))
+    return found.runtime.name, built
 
 
 @pytest.mark.parametrize(
@@ -78,10 +88,55 @@ def chosen(
         ({"torch": 0.04, "onnxruntime": 0.02}, 300, False, "torch"),
     ],
 )
-def test_auto(
+def test_auto_where_torch_has_to_export_the_graph(
     seconds: dict[str, float], calls: int | None, installed: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert chosen(monkeypatch, seconds, calls, installed) == expected
+    assert chosen(monkeypatch, seconds, calls, installed)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls", "difference", "expected", "built"),
+    [
+        ({"onnxruntime": 0.02}, 1, 1e-6, "onnxruntime", ["onnxruntime"]),
+        ({"onnxruntime": 0.02}, 2900, 1e-6, "onnxruntime", ["onnxruntime"]),  # 58 s: not worth loading torch
+        ({"onnxruntime": 0.02, "torch": 0.03}, 3100, 1e-6, "onnxruntime", ["onnxruntime", "torch"]),
+        ({"onnxruntime": 0.02, "torch": 0.01}, 3100, 1e-6, "torch", ["onnxruntime", "torch"]),
+        (
+            {"onnxruntime": 0.02, "torch": 0.03},
+            1,
+            1.0,
+            "torch",
+            ["onnxruntime", "torch"],
+        ),  # the graph is not to be trusted
+        ({"onnxruntime": 0.02, "torch": 0.03}, 1, float("nan"), "torch", ["onnxruntime", "torch"]),
+        ({"torch": 0.03}, None, 1e-6, "torch", ["torch"]),
+    ],
+)
+def test_auto_where_the_graph_is_drawn(
+    seconds: dict[str, float],
+    calls: int | None,
+    difference: float,
+    expected: str,
+    built: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert chosen(monkeypatch, seconds, calls, drawable=True, difference=difference) == (expected, built)
+
+
+def test_a_network_that_nobody_draws_is_exported_by_torch(make_model: Any) -> None:
+    pytest.importorskip("onnxruntime")
+    folder = make_model(network__name="martin", network__deep_supervision=0)
+    plain = Predictor.load(folder, device="cpu")
+    other = Predictor.load(folder, device="cpu", speed=Speed(runtime="onnxruntime"))
+    assert "of torch" in other.chosen.note
+    assert np.allclose(plain.logits(frame(0).pixels)[0], other.logits(frame(0).pixels)[0], atol=1e-4)
+
+
+def test_a_graph_that_is_drawn_says_how_far_its_sums_are_apart(folder: Any) -> None:
+    pytest.importorskip("onnxruntime")
+    drawn = Predictor.load(folder, device="cpu", speed=Speed(runtime="onnxruntime")).chosen
+    assert 0 < drawn.difference < 1e-4
+    assert "without torch, logits within" in drawn.note
 
 
 @pytest.mark.parametrize(
