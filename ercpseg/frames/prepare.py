@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ercpseg.documents.plan import PreparationValues
 from ercpseg.frames.condition import enhanced, enhances, filtered
 from ercpseg.frames.field import find_field
+from ercpseg.frames.resample import resized
 from ercpseg.geometry.morphology import dilate, dilate_square
 from ercpseg.structures import Bitmask
 
@@ -70,7 +71,7 @@ def prepare(pixels: NDArray[Any], values: PreparationValues) -> tuple[NDArray[np
         normalised = _normalise(pixels, field, values.clip_percentiles, values.dataset_mean_sd)
     if values.invert:
         np.negative(normalised, out=normalised)
-    return _resample(normalised, geometry.working)[None], geometry
+    return resized(normalised[None], geometry.working, kind="cubic", antialias=True), geometry
 
 
 def _z_score(image: NDArray[np.float32], field: NDArray[np.bool_] | None) -> NDArray[np.float32]:
@@ -108,16 +109,6 @@ def _normalise(
     if field is not None and inside is not pixels:
         result[~field] = 0
     return result
-
-
-def _resample(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    if image.shape == size:
-        return image
-    import torch
-
-    tensor = torch.from_numpy(image)[None, None]
-    result = torch.nn.functional.interpolate(tensor, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return np.asarray(result[0, 0].numpy(), dtype=np.float32)
 
 
 def resample_bitmask(bitmask: Bitmask, size: tuple[int, int], thin_bits: int = 0) -> Bitmask:

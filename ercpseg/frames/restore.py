@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ercpseg.frames.arrays import Array, as_single, padded, to_numpy
 from ercpseg.frames.prepare import Geometry
+from ercpseg.frames.resample import resized
 from ercpseg.structures import Bitmask
 
 NEVER = -30.0
@@ -95,18 +96,14 @@ def to_native_size(logits: Array, geometry: Geometry) -> Array:
     native = as_single(logits)
     if tuple(native.shape[1:]) == geometry.kept:
         return native
-    import torch
-
     shrinks = max(geometry.kept) < max(native.shape[1:])
-    tensor = torch.from_numpy(np.ascontiguousarray(native)) if isinstance(native, np.ndarray) else native
-    resized = torch.nn.functional.interpolate(
-        tensor[None],
-        size=geometry.kept,
-        mode="bilinear",
-        antialias=shrinks,
-        align_corners=False,
+    if isinstance(native, np.ndarray):
+        return resized(native, geometry.kept, kind="linear", antialias=shrinks)
+    from torch.nn import functional
+
+    return functional.interpolate(
+        native[None], size=geometry.kept, mode="bilinear", antialias=shrinks, align_corners=False
     )[0]
-    return resized.numpy() if isinstance(native, np.ndarray) else resized
 
 
 def uncut(kept: Array, geometry: Geometry, value: float) -> Array:

@@ -47,8 +47,8 @@ def predicted(source: Path, output: Path, model: Path, *more: str) -> tuple[int,
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("frames")
-    for number in range(3):
-        write_png(folder / f"f{number}.png", pixels(number))
+    for number, size in enumerate(((64, 64), (100, 80), (48, 64))):  # that of the model, larger and smaller ones
+        write_png(folder / f"f{number}.png", pixels(number, size))
     return folder
 
 
