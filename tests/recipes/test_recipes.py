@@ -12,6 +12,7 @@ import pytest
 from ercpseg.documents.fingerprint import Fingerprint
 from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError, UsageError
+from ercpseg.pipeline.pretrain import _pins
 from ercpseg.planner.budget import Budget
 from ercpseg.planner.pins import base_key
 from ercpseg.planner.plan import make_plan
@@ -166,6 +167,12 @@ def test_losses_of_fine_tuning_differ_in_one_stage_or_in_both() -> None:
     assert both["loss.terms"] == second["loss.terms"] == load_recipe("light-unet:cross-entropy").pins["loss.terms"]
     assert second["transfer.pretrain_terms"] == dice["loss.terms"]
     assert {key for key in both if both[key] != dice.get(key)} == {"loss.terms"}
+    first = {
+        name: _pins(make_plan(ercp_like(), load_recipe(f"light-unet-synthetic-transfer:{name}"), Budget("cuda", 8.0)))
+        for name in ("dice", "cross-entropy", "cross-entropy-fine-tuning")
+    }
+    assert first["cross-entropy-fine-tuning"] == first["dice"]  # so that they share one training on synthetic frames
+    assert [term["name"] for term in first["cross-entropy"]["loss.terms"]] == ["weighted-cross-entropy"]
 
 
 def test_the_readme_is_the_generated_one() -> None:
