@@ -25,18 +25,16 @@ def _light(
 ) -> str:
     features = values.features
 
-    def convolution(x: str, name: str, size: tuple[int, int], stride: int) -> str:
-        return pen.node("Relu", pen.convolution(x, f"{name}.0", size, stride=stride, norm=f"{name}.1"))
-
     skips = []
     for level, size in enumerate(pairwise([channels, *features])):
-        x = convolution(x, f"encoder.{level}", size, 2 if level else stem_stride)
+        stride, name = 2 if level else stem_stride, f"encoder.{level}"
+        x = pen.node("Relu", pen.convolution(x, f"{name}.0", size, stride=stride, norm=f"{name}.1"))
         skips.append(x)
     below = features[-1]
     for level, (skip, width) in enumerate(zip(skips[-2::-1], features[-2::-1], strict=True)):
         x = pen.node("Relu", pen.doubling(x, f"up.{level}.0", (below, width), 3, norm=f"up.{level}.1"))
-        below = 2 * width
-        x = convolution(pen.node("Concat", x, skip, axis=1), f"merge.{level}", (below, below), 1)
+        below, name = 2 * width, f"merge.{level}"
+        x = pen.node("Relu", pen.merging(x, skip, f"{name}.0", (width, width, below), norm=f"{name}.1"))
     doubled = stem_stride == 2
     for number in range(values.deep_supervision):
         pen.unused(f"auxiliary_heads.{number}", (2 * features[number + (not doubled)], heads))
