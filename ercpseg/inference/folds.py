@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.documents.serving import Serving, StockNetwork
+from ercpseg.frames.mirror import Flip
 from ercpseg.networks.drawn import DRAWN, draw
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Folds:
         network = self._serving.network
         return not isinstance(network, StockNetwork) and network.name in DRAWN
 
-    def drawn(self, shape: tuple[int, int, int, int]) -> bytes:
-        """All folds as one ONNX graph, made without torch; see :func:`ercpseg.networks.drawn.draw`.
+    def drawn(self, shape: tuple[int, int, int, int], flips: Sequence[Flip]) -> bytes:
+        """All folds and mirror images as one ONNX graph, made without torch; see :func:`ercpseg.networks.drawn.draw`.
 
         Raises
         ------
@@ -45,7 +46,7 @@ class Folds:
         """
         network = self._serving.network
         assert not isinstance(network, StockNetwork)  # noqa: S101  # drawable
-        return draw(network, len(self._serving.heads), list(self._weights.values()), shape)
+        return draw(network, len(self._serving.heads), list(self._weights.values()), shape, flips)
 
     @cached_property
     def networks(self) -> list[torch.nn.Module]:

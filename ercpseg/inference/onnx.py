@@ -60,7 +60,7 @@ def build_onnx(folds: Folds, device: str, precision: str, task: Task) -> Chosen:
         runtime, plain = OnnxRuntime(graph, device, threads), OnnxRuntime(graph, device, threads, optimised=False)
         found = difference(runtime, plain, task, "cpu")
         note = f"onnxruntime float32 on {device} without torch, logits within {found:.0e} of its graph layer by layer"
-        return Chosen(runtime, note, found)
+        return Chosen(runtime, note, found, mirrors=True)
     from ercpseg.inference.onnx_export import to_onnx
     from ercpseg.inference.torch_runtime import TorchRuntime
 
@@ -71,7 +71,7 @@ def build_onnx(folds: Folds, device: str, precision: str, task: Task) -> Chosen:
 
 def _drawn(folds: Folds, task: Task) -> bytes:
     try:
-        return folds.drawn(task.shape)
+        return folds.drawn(task.shape, task.flips)
     except ImportError as error:
         raise missing() from error
 

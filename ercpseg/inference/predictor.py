@@ -110,9 +110,8 @@ class Predictor:
             raise UsageError("the model holds no trained fold", where="--model", todo="train a fold first")
         self.planned: Plan | None = model.plan
         calls = None if speed.frames is None else -(-speed.frames // self.batch)
-        together = self.batch * len(self._flips)  # on a CPU in several calls, which add up to as much
         lanes = min(threads, self.batch)
-        task = Task((together, self.serving.frames, *self.serving.tile_px), calls, lanes)
+        task = Task((self.batch, self.serving.frames, *self.serving.tile_px), calls, lanes, tuple(self._flips))
         self._weights = Folds(self.serving, model.weights)
         self.chosen: Chosen = choose_runtime(speed.runtime, self._weights, self.device, speed.precision, task)
         self._lanes = Lanes(lanes) if lanes > 1 and self.chosen.runtime.side_by_side else None
@@ -238,6 +237,8 @@ class Predictor:
         On a GPU the flips are in the same batch; on a CPU one after the other, which keeps what a pass works on in its
         cache (measured at 512²: 19 ms of CPU time a frame in batches of 1 or 2, 27 ms in batches of 4).
         """
+        if self.chosen.mirrors:
+            return self.chosen.runtime(batch)
         if self.device == "cpu" or len(self._flips) == 1:
             return mean_of_flips(batch, self.chosen.runtime, self._flips)
         import torch

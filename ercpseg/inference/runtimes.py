@@ -16,6 +16,7 @@ import numpy as np
 
 from ercpseg.errors import UsageError
 from ercpseg.frames.arrays import Array, on_device, to_numpy
+from ercpseg.frames.mirror import Flip, mean_of_flips
 from ercpseg.inference.folds import Folds, noise
 from ercpseg.inference.lanes import Lanes
 
@@ -53,18 +54,23 @@ class Chosen:
     runtime: Runtime
     note: str
     difference: float = 0.0
+    mirrors: bool = False
+    """It gives the mean over the mirror images of a tile at once."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the runtime will have to do: the shape of one call (n, c, y, x), how many calls are expected, by how many lanes."""
+    """What the runtime will have to do: the shape of one call (n, c, y, x), how many calls are expected, by how many lanes, and
+    which mirror images of each tile count.
+    """
 
     shape: tuple[int, int, int, int]
     calls: int | None = None
     lanes: int = 1
+    flips: tuple[Flip, ...] = ((),)
 
     def seconds(self, one: float) -> float:
-        """How long all calls take, where one tile takes ``one``."""
+        """How long all calls take, where one tile and its mirror images take ``one``."""
         return one * self.shape[0] * (self.calls or 0) / self.lanes
 
 
@@ -118,14 +124,18 @@ def _with_drawn(folds: Folds, precision: str, task: Task) -> Chosen:
     trusted = drawn.difference <= FAR  # false for what is no number, too
     seconds = measure(drawn.runtime, task, "cpu", MEASURE_S / 3)
     if trusted and task.seconds(seconds) < LOOK_S:
-        return Chosen(drawn.runtime, f"{drawn.note}; {1000 * seconds:.1f} ms", drawn.difference)
+        return Chosen(drawn.runtime, f"{drawn.note}; {1000 * seconds:.1f} ms", drawn.difference, drawn.mirrors)
     plain = RUNTIMES["torch"](folds, "cpu", precision, task)
-    slower = measure(plain.runtime, task, "cpu", MEASURE_S)
-    found = difference(drawn.runtime, plain.runtime, task, "cpu")
+    slower = len(task.flips) * measure(plain.runtime, task, "cpu", MEASURE_S)
+    found = difference(drawn.runtime, _mirroring(plain.runtime, task), task, "cpu")
     if not found <= FAR or slower <= seconds:
         return plain
     note = f"onnxruntime float32 on cpu, logits within {found:.0e} of torch"
-    return Chosen(drawn.runtime, f"{note}; {_both(seconds, slower)}", found)
+    return Chosen(drawn.runtime, f"{note}; {_both(seconds, slower)}", found, drawn.mirrors)
+
+
+def _mirroring(runtime: Runtime, task: Task) -> Callable[[Array], Array]:
+    return lambda batch: mean_of_flips(batch, runtime, task.flips)
 
 
 def _with_exported(folds: Folds, precision: str, task: Task) -> Chosen:
@@ -135,7 +145,7 @@ def _with_exported(folds: Folds, precision: str, task: Task) -> Chosen:
     building = (
         2.5 + folds.parameters / 5e6
     )  # measured, imports included: 3 s for the light network, 12 s for 46 million
-    if task.seconds(seconds) < REPAYS * (building + MEASURE_S):
+    if task.seconds(len(task.flips) * seconds) < REPAYS * (building + MEASURE_S):
         return plain
     other = RUNTIMES["onnxruntime"](folds, "cpu", precision, task)
     faster = measure(other.runtime, task, "cpu", MEASURE_S)
@@ -166,7 +176,7 @@ def measure(runtime: Runtime, task: Task, device: str, budget_s: float) -> float
     return Lanes(1).map(timed, [None])[0] if task.lanes > 1 else timed(None)
 
 
-def difference(runtime: Runtime, other: Runtime, task: Task, device: str) -> float:
+def difference(runtime: Callable[[Array], Array], other: Callable[[Array], Array], task: Task, device: str) -> float:
     """Largest difference of logits between two runtimes on one tile of noise."""
     tile = on_device(noise(task.shape), device)
     return float(np.abs(to_numpy(runtime(tile)) - to_numpy(other(tile))).max())

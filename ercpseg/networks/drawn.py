@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from ercpseg.networks.drawing import Drawing
+from ercpseg.frames.mirror import Flip
+from ercpseg.networks.drawing import INPUT, Drawing
 from ercpseg.networks.options import Value, check_network
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def _light(
     pen: Drawing, x: str, values: NetworkValues, channels: int, heads: int, *, stem_stride: int, **_: Value
-) -> str:
+) -> None:
     features = values.features
 
     skips = []
@@ -32,18 +33,18 @@ def _light(
         skips.append(x)
     below = features[-1]
     for level, (skip, width) in enumerate(zip(skips[-2::-1], features[-2::-1], strict=True)):
-        x = pen.node("Relu", pen.doubling(x, f"up.{level}.0", (below, width), 3, norm=f"up.{level}.1"))
+        x = pen.node("Relu", pen.doubling(x, f"up.{level}.0", (below, width), norm=f"up.{level}.1"))
         below, name = 2 * width, f"merge.{level}"
         x = pen.node("Relu", pen.merging(x, skip, f"{name}.0", (width, width, below), norm=f"{name}.1"))
     doubled = stem_stride == 2
     for number in range(values.deep_supervision):
         pen.unused(f"auxiliary_heads.{number}", (2 * features[number + (not doubled)], heads))
-    return pen.doubling(x, "head", (below, heads), 2) if doubled else pen.convolution(x, "head", (below, heads), 1)
+    pen.output(x, "head", (below, heads), doubled=doubled)
 
 
 def _realtime(
     pen: Drawing, x: str, values: NetworkValues, channels: int, heads: int, *, blocks: int, **_: Value
-) -> str:
+) -> None:
     features = values.features
 
     def plain(x: str, name: str, size: tuple[int, int], stride: int = 1) -> str:
@@ -63,10 +64,10 @@ def _realtime(
         x = pen.node("Relu", plain(pen.node("Add", doubled, skip), f"decoder.{level}", (width, width)))
     for number in range(values.deep_supervision):
         pen.unused(f"auxiliary_heads.{number}", (features[number], heads))
-    return pen.doubling(x, "head", (features[0], heads), 2)
+    pen.output(x, "head", (features[0], heads), doubled=True)
 
 
-DRAWN: dict[str, Callable[..., str]] = {
+DRAWN: dict[str, Callable[..., None]] = {
     "light": partial(_light, stem_stride=2),
     "light-full": partial(_light, stem_stride=1),
     "realtime": _realtime,
@@ -75,11 +76,16 @@ DRAWN: dict[str, Callable[..., str]] = {
 
 
 def draw(
-    values: NetworkValues, heads: int, folds: Sequence[Mapping[str, NDArray[Any]]], shape: tuple[int, int, int, int]
+    values: NetworkValues,
+    heads: int,
+    folds: Sequence[Mapping[str, NDArray[Any]]],
+    shape: tuple[int, int, int, int],
+    flips: Sequence[Flip] = ((),),
 ) -> bytes:
-    """The mean of a network's folds as one ONNX graph: ``frames`` (n, c, y, x) float32 → ``logits`` (n, heads, y, x).
+    """The mean of a network's folds and mirror images as one ONNX graph: ``frames`` (n, c, y, x) → ``logits`` (n, heads, y, x).
 
-    n is free; c (frames of a series), y and x are those of ``shape``. ``values.name`` is in :data:`DRAWN`.
+    n is free; c (frames of a series), y and x are those of ``shape``. ``flips``: those of :func:`ercpseg.frames.mirror.flips`.
+    ``values.name`` is in :data:`DRAWN`.
 
     Raises
     ------
@@ -88,12 +94,10 @@ def draw(
     StorageError
         when the weights do not fit.
     """
-    from ercpseg.networks.drawing import INPUT
-
     options = check_network(values.name, values.features, values.deep_supervision, values.options, shape[1])
-    pen, results = Drawing(), []
-    for arrays in folds:
-        pen.begin(arrays)
-        results.append(DRAWN[values.name](pen, INPUT, values, shape[1], heads, **options))
+    pen = Drawing()
+    for arrays, flip in product(folds, flips):
+        pen.begin(arrays, share=1 / (len(folds) * len(flips)), mirrored=(2 in flip, 3 in flip))
+        DRAWN[values.name](pen, INPUT, values, shape[1], heads, **options)
         pen.end(where="the model's weights")
-    return pen.model(pen.mean(results), shape, heads)
+    return pen.model(shape, heads)

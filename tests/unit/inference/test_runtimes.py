@@ -139,6 +139,19 @@ def test_a_graph_that_is_drawn_says_how_far_its_sums_are_apart(folder: Any) -> N
     assert "without torch, logits within" in drawn.note
 
 
+def test_where_torch_is_asked_it_mirrors_as_the_graph_does(folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(runtimes, "LOOK_S", 0.0)
+    monkeypatch.setattr(runtimes, "MEASURE_S", 0.0)
+    monkeypatch.setattr(
+        runtimes, "measure", lambda runtime, *_: 1.0 if runtime.name == "onnxruntime" else 0.6
+    )  # a pass; there are two
+    found = Predictor.load(folder, device="cpu", speed=Speed(runtime="auto", frames=10)).chosen
+    assert found.runtime.name == "onnxruntime"
+    assert found.note.endswith("of torch; 1000.0 ms against 1200.0 ms")
+    assert 0 < found.difference < 1e-4
+
+
 @pytest.mark.parametrize(
     ("speed", "text"),
     [

@@ -13,6 +13,7 @@ from torch import nn
 
 from ercpseg.documents.plan import NetworkValues
 from ercpseg.errors import DocumentError, StorageError
+from ercpseg.frames.mirror import flips, mean_of_flips
 from ercpseg.networks import NETWORKS, build_network
 from ercpseg.networks.drawn import DRAWN, draw
 from ercpseg.networks.weights import weights_of
@@ -64,6 +65,21 @@ def test_it_is_torch_s_network(values: dict[str, Any], channels: int) -> None:
     with torch.inference_mode():
         expected = ((networks[0](batch) + networks[1](batch)) / 2).numpy()
     assert expected.std() > 0.1
+    assert np.abs(answer(graph, batch.numpy()) - expected).max() < 2e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
+@pytest.mark.parametrize(("name", "blocks"), [("light", {}), ("light-full", {}), ("realtime", {"blocks": 1})])
+def test_mirror_images_are_drawn_as_mirrored_networks(name: str, blocks: dict[str, int], axes: tuple[int, ...]) -> None:
+    numbers = NetworkValues(name=name, features=(4, 6, 8), deep_supervision=0, options=blocks)
+    networks = [grown(numbers, 3, 2, seed) for seed in (0, 1)]
+    shape, wanted = (1, 2, *SHAPE[2:]), flips(axes)
+    graph = draw(numbers, 3, [weights_of(network) for network in networks], shape, wanted)
+    batch = torch.randn((2, *shape[1:]), generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        each = [mean_of_flips(batch, network, wanted) for network in networks]
+        expected, plain = ((each[0] + each[1]) / 2).numpy(), networks[0](batch).numpy()
+    assert np.abs(expected - plain).max() > 0.1 * np.abs(expected).max()
     assert np.abs(answer(graph, batch.numpy()) - expected).max() < 2e-5 * np.abs(expected).max()
 
 
