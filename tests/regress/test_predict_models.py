@@ -131,8 +131,8 @@ def test_an_output_inside_the_input_is_no_input_of_the_next_run(command, model: 
 def test_a_frame_whose_results_do_not_fit_the_memory(command, model: Path, tmp_path: Path, monkeypatch) -> None:
     from ercpseg.export import png
 
-    def drawn(path: Path, *rest, **options) -> None:
-        if path.name == "b.png" and path.parent.name == "overlays":
+    def drawn(path: Path | str, *rest, **options) -> None:
+        if Path(path).name == "b.png" and Path(path).parent.name == "overlays":
             raise MemoryError
         write_png(path, *rest, **options)
 
