@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or one that the same command began.")],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="A new folder; of scenes also one that the same command began."),
+    ],
     frames: Annotated[int, typer.Option("--frames", help="Frames in all.")] = 60,
     patients: Annotated[
         int | None,

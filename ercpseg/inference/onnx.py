@@ -77,9 +77,9 @@ def _drawn(folds: Folds, task: Task) -> bytes:
 
 
 def missing() -> UsageError:
-    """What to say where the extra is not installed."""
+    """What to say where the extra cannot be loaded."""
     return UsageError(
-        "onnx and onnxruntime are not installed",
+        "onnx or onnxruntime is not installed or cannot be loaded",
         where="--runtime",
         todo="install ercpseg with its extra: ercpseg[onnx]",
     )

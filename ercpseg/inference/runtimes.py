@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,10 @@ be gained is about four tenths of it (light network at 512² in a lane: 15 ms by
 LOOK_S = 60.0
 """Where a graph is drawn without torch, loading torch to compare takes 2 s, and it was never the faster one on a CPU yet: it is
 asked only where so much is to do that the look costs little."""
+CLEARLY = 0.8
+"""Torch replaces a drawn graph only where it needs at most this share of its time; short looks differ as much by chance."""
+COLD_S = 1.0
+"""A first call that takes less than this is followed by another: on a busy machine it alone says little."""
 FAR = 1e-2
 """Logits that another order of sums moves by more than this: ``auto`` does not trust such a graph on this machine."""
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -120,18 +124,27 @@ def choose_runtime(name: str, folds: Folds, device: str, precision: str, task: T
 
 def _with_drawn(folds: Folds, precision: str, task: Task) -> Chosen:
     """The drawn graph at once; torch only where that graph is not to be trusted, or long runs repay asking it."""
-    drawn = RUNTIMES["onnxruntime"](folds, "cpu", precision, task)
+    try:
+        drawn = RUNTIMES["onnxruntime"](folds, "cpu", precision, task)
+    except UsageError as error:  # there, but it cannot be loaded; nobody asked for it
+        return _torch_because(error, folds, precision, task)
     trusted = drawn.difference <= FAR  # false for what is no number, too
     seconds = measure(drawn.runtime, task, "cpu", MEASURE_S / 3)
     if trusted and task.seconds(seconds) < LOOK_S:
         return Chosen(drawn.runtime, f"{drawn.note}; {1000 * seconds:.1f} ms", drawn.difference, drawn.mirrors)
     plain = RUNTIMES["torch"](folds, "cpu", precision, task)
     slower = len(task.flips) * measure(plain.runtime, task, "cpu", MEASURE_S)
+    seconds = min(seconds, measure(drawn.runtime, task, "cpu", MEASURE_S))
     found = difference(drawn.runtime, _mirroring(plain.runtime, task), task, "cpu")
-    if not found <= FAR or slower <= seconds:
+    if not found <= FAR or slower <= CLEARLY * seconds:
         return plain
     note = f"onnxruntime float32 on cpu, logits within {found:.0e} of torch"
     return Chosen(drawn.runtime, f"{note}; {_both(seconds, slower)}", found, drawn.mirrors)
+
+
+def _torch_because(error: UsageError, folds: Folds, precision: str, task: Task) -> Chosen:
+    plain = RUNTIMES["torch"](folds, "cpu", precision, task)
+    return replace(plain, note=f"{plain.note}; {error.what}")
 
 
 def _mirroring(runtime: Runtime, task: Task) -> Callable[[Array], Array]:
@@ -147,7 +160,10 @@ def _with_exported(folds: Folds, precision: str, task: Task) -> Chosen:
     )  # measured, imports included: 3 s for the light network, 12 s for 46 million
     if task.seconds(len(task.flips) * seconds) < REPAYS * (building + MEASURE_S):
         return plain
-    other = RUNTIMES["onnxruntime"](folds, "cpu", precision, task)
+    try:
+        other = RUNTIMES["onnxruntime"](folds, "cpu", precision, task)
+    except UsageError as error:
+        return _torch_because(error, folds, precision, task)
     faster = measure(other.runtime, task, "cpu", MEASURE_S)
     if faster >= seconds:
         return plain
@@ -159,7 +175,7 @@ def _both(taken: float, other: float) -> str:
 
 
 def measure(runtime: Runtime, task: Task, device: str, budget_s: float) -> float:
-    """Seconds of one tile: the fastest of as many calls as ``budget_s`` allows; of a slow network the first one alone.
+    """Seconds of one tile: the fastest of as many calls as ``budget_s`` allows and of two; of a slow network the first alone.
 
     Where frames are predicted side by side, it is timed in one of their lanes.
     """
@@ -167,7 +183,7 @@ def measure(runtime: Runtime, task: Task, device: str, budget_s: float) -> float
 
     def timed(_: None) -> float:
         times: list[float] = []
-        while not times or sum(times) + min(times) < budget_s:
+        while not times or sum(times) + min(times) < budget_s or (len(times) == 1 and times[0] < COLD_S):
             start = time.perf_counter()
             to_numpy(runtime(tile))  # waits for a device
             times.append(time.perf_counter() - start)

@@ -169,8 +169,10 @@ def weights_of(term: TermValues, heads: Sequence[str]) -> dict[str, float]:
     return by_head(term.weight, heads, Number(0.0, "factor", 0.0, 1e3), where=f"loss.terms.{term.name[:64]}.weight")
 
 
-def check_term(term: TermValues, heads: Sequence[str]) -> dict[str, Any]:
+def check_term(term: TermValues, heads: Sequence[str], *, key: str = "loss.terms") -> dict[str, Any]:
     """Every number of a term, those per head as a mapping from the heads at which its weight is not 0.
+
+    ``key``: the decision that errors name.
 
     Raises
     ------
@@ -178,31 +180,29 @@ def check_term(term: TermValues, heads: Sequence[str]) -> dict[str, Any]:
         with the key and the choices, when something is unknown, missing or out of range.
     """
     if term.name not in TERMS:
-        raise DocumentError(
-            f"no loss called {term.name[:64]!r}", where="loss.terms", expected=f"one of {', '.join(TERMS)}"
-        )
-    where, numbers = f"loss.terms.{term.name}", TERMS[term.name].numbers
+        raise DocumentError(f"no loss called {term.name[:64]!r}", where=key, expected=f"one of {', '.join(TERMS)}")
+    where, numbers = f"{key}.{term.name}", TERMS[term.name].numbers
     used = [head for head, weight in weights_of(term, heads).items() if weight]
     begin, full = getattr(term, "begin", 0.0), getattr(term, "full", 0.0)
     if not 0 <= begin <= 1 or not 0 <= full <= 1:
         raise DocumentError(f"{begin} to {full} are no shares of the training", where=where, expected="0 to 1")
-    for key in term.params:
-        if key not in numbers:
+    for name in term.params:
+        if name not in numbers:
             raise DocumentError(
-                f"{term.name} has no number {str(key)[:64]!r}", where=where, expected=", ".join(numbers) or "none"
+                f"{term.name} has no number {str(name)[:64]!r}", where=where, expected=", ".join(numbers) or "none"
             )
     result: dict[str, Any] = {}
-    for key, number in numbers.items():
-        value = term.params.get(key, number.default)
+    for name, number in numbers.items():
+        value = term.params.get(name, number.default)
         if value is None:
-            raise DocumentError(f"{term.name} needs {key}", where=f"{where}.{key}", expected=number.about)
+            raise DocumentError(f"{term.name} needs {name}", where=f"{where}.{name}", expected=number.about)
         if number.per_head:
             if isinstance(value, Mapping):  # heads that the term does not see may be named too
-                by_head(value, heads, Number(number.low, "", number.low, number.high), where=f"{where}.{key}")
+                by_head(value, heads, Number(number.low, "", number.low, number.high), where=f"{where}.{name}")
                 value = {head: v for head, v in value.items() if head in used}
-            result[key] = by_head(value, used, number, where=f"{where}.{key}")
+            result[name] = by_head(value, used, number, where=f"{where}.{name}")
         else:
-            result[key] = number.check(value, where=f"{where}.{key}")
+            result[name] = number.check(value, where=f"{where}.{name}")
     return result
 
 

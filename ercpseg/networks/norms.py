@@ -68,6 +68,8 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         if torch.is_grad_enabled():
             # Single precision also under autocast, as torch's norms.
             x = x if x.dtype == torch.float64 else x.float()
+            if not x.is_contiguous(memory_format=torch.channels_last):
+                x = x.contiguous()  # torch's batch norm writes wrong numbers into parts of other layouts
             return _ByFrame.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-any-return]
         return self._exact(x)
 

@@ -113,7 +113,14 @@ def _check(options: CompareOptions) -> None:
         raise UsageError(f"{options.seeds} seeds", where="--seeds", expected=f"1 to {MAX_SEEDS}")
     if options.study is not None:
         check_study_name(options.study)
-    check_pins(dict(options.overrides), where="--set")
+    pins = dict(options.overrides)
+    check_pins(pins, where="--set")
+    if "schedule.epochs" in pins and pins.get("schedule.time_budget_s", 0) is not None:
+        raise UsageError(
+            "schedule.epochs would not count: every candidate trains for the same time",
+            where="--set",
+            todo="give the time with --time-budget, or for equal epochs pin schedule.time_budget_s=null too",
+        )
 
 
 def _recipes(asked: Sequence[str]) -> list[tuple[str, Recipe]]:

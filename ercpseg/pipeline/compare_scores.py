@@ -23,7 +23,6 @@ from ercpseg.pipeline.known import Planned
 from ercpseg.planner.families import Traits, traits_of
 from ercpseg.planner.metrics import primary_metric
 from ercpseg.planner.rules_size import COMMON_SIDE_PX
-from ercpseg.planner.splits import LEAKY
 from ercpseg.progress import Progress, track
 from ercpseg.reporting.study import study_markdown
 from ercpseg.storage import documents, tables
@@ -64,6 +63,7 @@ def judge(  # noqa: PLR0913  # all needed
     held = {fold: list[str](splits[int(fold)]["val"]) for fold in options.folds}
     patient_of = {frame: f"group{groups.of[frame]:05d}" for frames in held.values() for frame in frames}
     patients = sorted(set(patient_of.values()))
+    leaky = leaks([splits[int(fold)] for fold in options.folds], groups.of)
     scores = {c.recipe: _scores(space, planned, c, trials, held, patient_of, progress) for c in candidates}
     traits = traits_of(fingerprint, min(1.0, COMMON_SIDE_PX / fingerprint.reference_long_side_px))
     families = {name: family(name, traits[name]) for name in dataset.structures}
@@ -87,7 +87,7 @@ def judge(  # noqa: PLR0913  # all needed
         candidates=tuple(candidates),
         rows=tuple(rows),
         winners=winners,
-        warnings=_warnings(planned, candidates, len(patients), options.seeds),
+        warnings=_warnings(candidates, len(patients), options.seeds, leaky=leaky),
     )
     folder = study.folder
     tables.write_table(folder / "compare.csv", tuple(Paired.model_fields), (row.model_dump() for row in rows))
@@ -209,10 +209,18 @@ def _verdict(differences: Mapping[str, Difference], first: str) -> Verdict:
     return Verdict(recipe=first, clear=False, because=f"No recipe is clearly better than {first}: {told}.")
 
 
-def _warnings(planned: Planned, candidates: Sequence[Candidate], patients: int, seeds: int) -> tuple[str, ...]:
-    folds = planned.plan.values.folds
+def leaks(folds: Sequence[Mapping[str, Sequence[str]]], group_of: Mapping[str, int]) -> bool:
+    """Whether some fold learns from a group (frame → group: a patient where it is known) that it also holds out.
+
+    >>> leaks([{"train": ["a"], "val": ["b"]}], {"a": 0, "b": 1}), leaks([{"train": ["a"], "val": ["b"]}], {"a": 0, "b": 0})
+    (False, True)
+    """
+    return any({group_of[f] for f in fold["train"]} & {group_of[f] for f in fold["val"]} for fold in folds)
+
+
+def _warnings(candidates: Sequence[Candidate], patients: int, seeds: int, *, leaky: bool) -> tuple[str, ...]:
     said = []
-    if folds.method in LEAKY:
+    if leaky:
         said.append("Folds do not keep patients apart here, so differences say nothing about new patients.")
     if patients < 2:
         said.append("One patient is held out: no intervals, so no winner can be told; name more folds, --fold 0,1,2.")

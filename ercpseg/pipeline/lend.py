@@ -83,7 +83,7 @@ def lend(
                 f"no frame is known to show nothing: {len(full)} show something" + (f"; {said}" if said else ""),
                 where=dataset,
                 expected="frames without devices and contrast to paste on, with empty masks that say so",
-                todo="give such frames with --backgrounds and the dataset with --paste",
+                todo="give such frames with --backgrounds, and with --paste a folder of masks/ and images/",
             )
         if not full:
             raise DataError(

@@ -200,9 +200,28 @@ def decide(
             where="--set or recipe",
             expected=f"{', '.join(dataset.structures)}: all structures of the dataset in the order of their bits",
         )
+    _check_layers(made)
     if write:
         _write(space.dataset_folder(dataset.name), made)
     return made
+
+
+def _check_layers(made: Plan) -> None:
+    """Refuse to let more layers learn than the planned network has."""
+    transfer = made.values.transfer
+    if transfer.scheme != "deepest":
+        return
+    from ercpseg.networks import build_network
+    from ercpseg.networks.transfer import layers_of
+
+    frames = made.values.input.frames
+    count = len(layers_of(build_network(made.values.network, list(made.heads), input_channels=frames), frames))
+    if transfer.layers > count:
+        raise UsageError(
+            f"{transfer.layers} layers of {made.values.network.name} are to learn",
+            where="transfer.layers",
+            expected=f"1 to {count}, which are all",
+        )
 
 
 def _write(folder: Path, made: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, cast, get_origin
 
@@ -171,6 +172,12 @@ def _check_text(key: str, value: Any, where: object) -> None:
             number = float(value)
         except ValueError:
             return
+        if not math.isfinite(number):
+            raise UsageError(
+                f"{value[:32]!r} is no number to plan with",
+                where=f"{where}: {key}" if where else key,
+                expected="a finite number",
+            )
         raise UsageError(
             f"{value[:32]!r} is text, not a number",
             where=f"{where}: {key}" if where else key,

@@ -206,8 +206,12 @@ def check_values(values: PlanValues) -> None:
     if not any(w > 0 for w in values.loss.level_weights):
         problems.append("loss.level_weights: no level counts")
     heads = (*values.heads.structures, *values.heads.parents)
-    for term in (*values.loss.terms, *(values.transfer.pretrain_terms or ())):
-        check_term(term, heads)
+    for key, terms in {
+        "loss.terms": values.loss.terms,
+        "transfer.pretrain_terms": values.transfer.pretrain_terms,
+    }.items():
+        for term in terms or ():
+            check_term(term, heads, key=key)
     for field in ("head_weight", "dice_weight", "focal_weight", "focal_alpha", "focal_gamma"):
         if set(getattr(values.loss, field)) != set(heads):
             problems.append(

@@ -36,8 +36,10 @@ def check_recipe(pins: Mapping[str, Any], *, where: object) -> None:
             check_value(key, value, structures, by_user=False, where=where)
     try:
         _check_network(pins)
-        for term in (t for key in TERM_KEYS for t in without_auto(pins.get(key) or ())):
-            check_term(LossTerm.model_validate(term), tuple(StructureSet.ordered(structures).heads()))
+        heads = tuple(StructureSet.ordered(structures).heads())
+        for key in TERM_KEYS:
+            for term in without_auto(pins.get(key) or ()):
+                check_term(LossTerm.model_validate(term), heads, key=key)
         check_steps({name: _steps(value) for name, value in _entries(pins, "postprocess.steps").items()})
     except DocumentError as error:
         place = f"{where}: {error.where}" if error.where else where

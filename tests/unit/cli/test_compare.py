@@ -149,6 +149,7 @@ def validation_is_scored(folder: Path) -> None:
         (["--fold", "all"], "no fold that holds frames out"),
         (["--time-budget", "soon"], "no duration"),
         (["--set", "patch.size=3"], "no decision is called"),
+        (["--set", "schedule.epochs=1"], "every candidate trains for the same time"),
         (
             ["--set", "folds.method=by-series"],
             "is planned with folds.method=grouped, and its folds serve all candidates",

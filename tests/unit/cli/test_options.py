@@ -60,3 +60,9 @@ def test_a_pin_that_makes_no_sense_is_refused_before_anything_is_read(
 ) -> None:
     assert text in command.fails(2, "plan-and-preprocess", tiny_folder, "--set", pin, workspace=tmp_path / "w")
     assert not (tmp_path / "w").exists()
+
+
+def test_no_more_layers_can_learn_than_there_are(command, tiny_folder, tmp_path) -> None:
+    pins = ("--set", "transfer.scheme=deepest", "--set", "transfer.layers=999")
+    said = command.fails(2, "plan-and-preprocess", tiny_folder, *pins, "--device", "cpu", workspace=tmp_path / "w")
+    assert "transfer.layers" in said and "which are all" in said

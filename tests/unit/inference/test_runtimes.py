@@ -101,6 +101,7 @@ def test_auto_where_torch_has_to_export_the_graph(
         ({"onnxruntime": 0.02}, 2900, 1e-6, "onnxruntime", ["onnxruntime"]),  # 58 s: not worth loading torch
         ({"onnxruntime": 0.02, "torch": 0.03}, 3100, 1e-6, "onnxruntime", ["onnxruntime", "torch"]),
         ({"onnxruntime": 0.02, "torch": 0.01}, 3100, 1e-6, "torch", ["onnxruntime", "torch"]),
+        ({"onnxruntime": 0.02, "torch": 0.017}, 3100, 1e-6, "onnxruntime", ["onnxruntime", "torch"]),  # not clearly
         (
             {"onnxruntime": 0.02, "torch": 0.03},
             1,
@@ -171,3 +172,16 @@ def test_without_the_extra_it_says_what_to_install(folder: Any, monkeypatch: pyt
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match=r"ercpseg\[onnx\]"):
         Predictor.load(folder, device="cpu", speed=Speed(runtime="onnxruntime"))
+
+
+def test_a_cold_call_alone_does_not_tell_how_fast_a_runtime_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter([0.2, 0.02, 0.02])
+    clock = [0.0]
+
+    def call(batch: Any) -> Any:
+        clock[0] += next(calls)
+        return batch
+
+    runtime: Any = call
+    monkeypatch.setattr(runtimes.time, "perf_counter", lambda: clock[0])
+    assert runtimes.measure(runtime, runtimes.Task((1, 1, 4, 4), 1), "cpu", 0.05) == pytest.approx(0.02)

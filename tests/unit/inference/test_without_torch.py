@@ -176,3 +176,16 @@ def test_threads_are_those_that_torch_would_take(monkeypatch: pytest.MonkeyPatch
     for said in ("", "0", "many"):
         monkeypatch.setenv("OMP_NUM_THREADS", said)
         assert 1 <= thread_count() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("broken", ["onnx", "onnxruntime"])
+def test_a_library_that_cannot_be_loaded_is_done_without(
+    broken: str, make_model: Any, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found, and importing it fails, as with an installation for another system: torch predicts."""
+    (tmp_path / "stub").mkdir()
+    (tmp_path / "stub" / f"{broken}.py").write_text("raise ImportError('of another system')\n")
+    model = make_model()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stub"))
+    assert predicted(source, tmp_path / "out", model) == (0, True)
+    assert "cannot be loaded" in json.loads((tmp_path / "out" / "run.json").read_text())["runtime"]

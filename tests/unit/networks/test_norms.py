@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 
 import onnx
 import pytest
@@ -67,6 +68,27 @@ def test_it_is_as_exact_as_torch_where_the_mean_is_large(gradients: bool, layout
         result = InstanceNorm2d(3)(image.to(memory_format=layout))
     assert result.is_contiguous(memory_format=layout)
     assert float((result - truth).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda x: x[:, :, 3:11, 2:10],
+        lambda x: x.permute(0, 1, 3, 2),
+        lambda x: x.to(memory_format=torch.channels_last)[:, :, 3:11, 2:10],
+        lambda x: x.to(memory_format=torch.channels_last)[:, 1:],
+    ],
+    ids=["crop", "turned", "crop of channels last", "channels of channels last"],
+)
+def test_parts_of_maps_are_normalised_alike(part: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    whole = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    image = part(whole)
+    truth = torch.nn.InstanceNorm2d(image.shape[1])(image.contiguous())
+    result = InstanceNorm2d(image.shape[1])(image)
+    weight = torch.randn(image.shape)
+    (wanted,) = torch.autograd.grad((truth * weight).sum(), whole, retain_graph=True)
+    (found,) = torch.autograd.grad((result * weight).sum(), whole)
+    assert torch.allclose(result, truth, atol=1e-4) and torch.allclose(found, wanted, atol=1e-4)
 
 
 def test_a_gradient_of_any_layout_is_taken() -> None:

@@ -165,6 +165,17 @@ def test_a_faster_network_is_taken_where_the_measured_one_is_too_slow() -> None:
     assert made.decision("network.name").inputs["forward_ms"] == {"light": 60.0, "realtime": 10.0}
 
 
+def test_a_mistake_in_the_terms_of_pre_training_is_not_blamed_on_the_loss() -> None:
+    with pytest.raises((UsageError, DocumentError)) as caught:
+        plan(transfer__pretrain_terms=[{"name": "nope"}])
+    assert "transfer.pretrain_terms" in str(caught.value.where)
+
+
+def test_what_is_no_finite_number_is_refused() -> None:
+    with pytest.raises(UsageError, match="no number to plan with"):
+        plan(optimiser__learning_rate="nan")
+
+
 def test_a_recipes_mistake_names_the_recipe_the_key_and_the_choices() -> None:
     recipe = load_recipe("auto").model_copy(update={"name": "mine", "set": {"loss.terms": [{"name": "nope"}]}})
     with pytest.raises(DocumentError) as caught:
