@@ -34,9 +34,10 @@ def weighted_dice(
     """1 − Dice over the structure and its complement, weighted 10:1: (n, h, y, x) twice → (h,).
 
     D = (2 Σ_c w_c Σ p_c·t_c + s) / (Σ_c w_c (Σ p_c + Σ t_c) + s), c = structure (w = ``positive_weight``), background (w = 1).
-    Gherardini 2020, equation 2 with the "1/10 ratio" of section 3.3. How a Dice was weighted is not said; weighting the
-    sums is our reading. The paper minimises −D, which differs by a constant. Its network gives two complementary maps; here
-    the background is 1 − p.
+    A reading of Gherardini 2020, equation 2 with the "1/10 ratio" of section 3.3, that weighs the sums over both maps; the
+    recipe takes :func:`pixel_weighted_dice`, since an empty mask is a local optimum of this one where a structure is small (ADR
+    0035). The paper minimises −D, which differs by a constant. Its network gives two complementary maps; here the background
+    is 1 − p.
     """
     both = area_sum(probability * target, per_image)
     total = area_sum(probability, per_image) + area_sum(target, per_image)
