@@ -70,11 +70,11 @@ def sequence_rows(
             for metric in (*METRICS, FALSE_POSITIVE):
                 means, frames = [], 0
                 for one, rows in held.items():
-                    defined = {row.frame: v for row in rows if (v := _value(row, metric, pixels)) is not None}
-                    values = np.array([v for row in rows if (v := _value(row, metric, pixels)) is not None])
-                    frames += len(defined)
+                    defined = [(row.frame, v) for row in rows if (v := _value(row, metric, pixels)) is not None]
+                    values, count = np.array([v for _, v in defined]), len({frame for frame, _ in defined})
+                    frames += count
                     means += [float(values.mean())] if defined else []
-                    yield _row(recipe, one, first[one], structure, metric, values, len(defined))
+                    yield _row(recipe, one, first[one], structure, metric, values, count)
                 yield _row(recipe, MEAN, "", structure, metric, np.array(means), frames)
 
 
