@@ -24,8 +24,8 @@ def compare(
         str | None,
         typer.Option(
             "--recipes",
-            help="Names or files of two or more recipes; others are compared with the first. Default: those of the plan "
-            "(portfolio.recipes).",
+            help="Names or files of two or more recipes; others are compared with the first. RECIPE@MODEL begins from a "
+            "model, as train --init-from does: auto,auto@light. Default: those of the plan (portfolio.recipes).",
             show_default=False,
         ),
     ] = None,

@@ -13,8 +13,9 @@ class Studied(Part):
     """One recipe as a study asks for it."""
 
     given: str = Field(description="what was asked for: a name, or a recipe file")
-    recipe: str = Field(description="name of the recipe")
+    recipe: str = Field(description="name of the recipe, after an @ that of the model it begins from")
     sha256: str = Field(description="hash of the recipe with those it extends folded in")
+    init_from_sha256: str | None = Field(None, description="hash of that model; null: from random weights")
 
 
 class Study(Document):
@@ -51,10 +52,12 @@ class CandidateRun(Part):
 class Candidate(Part):
     """One recipe in the comparison."""
 
-    recipe: str = Field(description="name of the recipe")
+    recipe: str = Field(description="name of the recipe, after an @ that of the model it begins from")
     given: str = Field(description="what was asked for: a name, or a recipe file")
     recipe_sha256: str = Field(description="hash of the recipe with those it extends folded in")
     network: str = Field(description="name of the network")
+    init_from: str | None = Field(None, description="name of the model that it begins from; null: random weights")
+    init_from_sha256: str | None = Field(None, description="hash of that model")
     same_as: str | None = Field(
         None, description="an earlier recipe that plans the same here; its training counts for both"
     )

@@ -133,6 +133,18 @@ def _copy(source: StoredModel, network: torch.nn.Module, plan: Plan, earlier: Tr
     )
 
 
+def check_start(source: StoredModel, plan: Plan) -> None:
+    """Refuse a model that a training by this plan cannot begin from.
+
+    Raises
+    ------
+    UsageError
+        as :meth:`Start.prepare`.
+    """
+    network = build_network(plan.values.network, list(plan.heads), input_channels=plan.values.input.frames)
+    _copy(source, network, plan, None)
+
+
 def warnings_of(source: Plan, plan: Plan) -> list[str]:
     """What makes a start from another model's weights worth less, or a score too good."""
     theirs: dict[str, Any] = source.values.preparation.model_dump()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ercpseg.documents.plan import Plan
-from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
+from ercpseg.pipeline.entries import Entry, check_fits
 from ercpseg.pipeline.known import REQUEST, Planned
 from ercpseg.pipeline.prepare import PlanOptions, decide
 from ercpseg.pipeline.store import check_windows, is_prepared, links_of, prepare_frames
@@ -39,10 +39,9 @@ class Machine:
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe with one seed: where it lives and what it plans. ``same_as`` is an earlier trial that plans the same."""
+    """An entry with one seed: where it lives and what it plans. ``same_as`` is an earlier trial that plans the same."""
 
-    recipe: Recipe
-    given: str
+    entry: Entry
     seed: int
     space: CandidateWorkspace
     plan: Plan
@@ -59,11 +58,10 @@ class Trial:
         return self.same_as or self
 
 
-def make_trial(  # noqa: PLR0913  # all needed
+def make_trial(  # all needed
     space: Workspace,
     planned: Planned,
-    recipe: Recipe,
-    given: str,
+    entry: Entry,
     seed: int,
     options: CompareOptions,
     machine: Machine,
@@ -71,6 +69,7 @@ def make_trial(  # noqa: PLR0913  # all needed
 ) -> Trial:
     """Plan one candidate, or read its plan: it is made once, since another measurement would be another plan."""
     # Folds are the dataset's, so that all are judged on the same frames.
+    recipe = entry.recipe
     folds = {k: d.value for k in FOLD_KEYS if (d := planned.plan.decision(k)).by != "rule" or k in recipe.pins}
     overrides = {**dict(options.overrides), **folds, "schedule.seed": seed}
     asked = {
@@ -83,6 +82,8 @@ def make_trial(  # noqa: PLR0913  # all needed
         "threads": options.threads,
         "overrides": overrides,
     }
+    if entry.start is not None:
+        asked["init_from"] = entry.start.model.sha256
     request = json.dumps(asked, sort_keys=True, indent=1) + "\n"
     name = re.sub("[^A-Za-z0-9_-]", "-", recipe.name)[:NAME_LENGTH].lstrip("_-") or "recipe"
     key = f"{name}-{seed}-{hashlib.sha256(request.encode()).hexdigest()[:8]}"
@@ -91,7 +92,7 @@ def make_trial(  # noqa: PLR0913  # all needed
         made = documents.load(own.folder / "plan.json", Plan)
     else:
         how = PlanOptions(
-            recipe=given,
+            recipe=entry.given,
             time_budget_s=options.time_budget_s,
             memory_gb=machine.memory_gb,
             device=options.device,
@@ -100,8 +101,13 @@ def make_trial(  # noqa: PLR0913  # all needed
         )
         made = decide(own, planned.dataset, planned.fingerprint, recipe, how, machine.measured)
         write_text(own.folder / REQUEST, request)
-    same = next((t for t in earlier if t.seed == seed and t.same_as is None and _alike(t.plan, made)), None)
-    return Trial(recipe, given, seed, own, made, same)
+    check_fits(entry, made)
+    others = (t for t in earlier if t.seed == seed and t.same_as is None and _began(t.entry) == _began(entry))
+    return Trial(entry, seed, own, made, next((t for t in others if _alike(t.plan, made)), None))
+
+
+def _began(entry: Entry) -> str | None:
+    return None if entry.start is None else entry.start.model.sha256
 
 
 def _alike(a: Plan, b: Plan) -> bool:
@@ -142,7 +148,9 @@ def train_trial(
     if record is not None:
         return record, False
     progress.say(about)
-    options = made_ready(space, trial.plan, TrainOptions(), progress)
+    start = trial.entry.start
+    wanted = TrainOptions(init_from=None if start is None else start.model)
+    options = made_ready(space, trial.plan, wanted, progress)
     record = train_fold(trial.space, planned.dataset, trial.plan, fold, options, progress=progress)
     export_model(trial.space, planned.dataset, trial.plan, planned.fingerprint)
     return record, True

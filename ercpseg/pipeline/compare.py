@@ -10,10 +10,10 @@ from typing import Any
 
 from ercpseg.documents.comparison import Candidate, CandidateRun, Comparison
 from ercpseg.documents.plan import Plan
-from ercpseg.documents.recipe import Recipe
 from ercpseg.documents.run import RunRecord
 from ercpseg.errors import UsageError
 from ercpseg.pipeline.candidates import FOLD_KEYS, Machine, Trial, make_trial, prepare_trial, train_trial
+from ercpseg.pipeline.entries import Entry, read_entries, split_start
 from ercpseg.pipeline.known import REQUEST, Planned, known_name, load_planned, used_records
 from ercpseg.pipeline.prepare import PlanOptions, available_memory_gb, plan, resolve_device
 from ercpseg.pipeline.study import COMPARISON, check_study_name, open_study, publish
@@ -76,30 +76,30 @@ def compare(
     from ercpseg.pipeline.compare_scores import judge
 
     _check(options)
-    recipes = _recipes(options.recipes) if options.recipes is not None else None
     space = workspace if isinstance(workspace, Workspace) else Workspace.default(workspace)
+    entries = read_entries(options.recipes, space) if options.recipes is not None else None
     planned = _planned(dataset, name, space, options, progress)
-    if recipes is None:
-        recipes = _recipes(planned.plan.values.portfolio.recipes)
+    if entries is None:
+        entries = read_entries(planned.plan.values.portfolio.recipes, space)
     _check_same_folds(planned, options)
     folds = _check_folds(planned.plan, options.folds)
     options = replace(options, device=resolve_device(options.device), folds=folds)
     machine = Machine(available_memory_gb(options.device) if options.memory_gb is None else options.memory_gb)
     with space.locked():
-        study = open_study(space, planned, recipes, options)
+        study = open_study(space, planned, entries, options)
         used = used_records(space, planned.dataset)
         trials: list[Trial] = []
-        for given, recipe in recipes:  # all plans first: what cannot be planned is told before hours of training
+        for entry in entries:  # all plans first: what cannot be planned is told before hours of training
             for seed in range(1, options.seeds + 1):
-                trials.append(make_trial(space, planned, recipe, given, seed, options, machine, trials))
+                trials.append(make_trial(space, planned, entry, seed, options, machine, trials))
                 prepare_trial(trials[-1], planned, used, progress)
         distinct = [(trial, fold) for trial in trials if trial.same_as is None for fold in folds]
         done, records = 0, dict[tuple[str, str], RunRecord]()
         for number, (trial, fold) in enumerate(distinct):
-            about = f"training {number + 1} of {len(distinct)}: {trial.recipe.name}, seed {trial.seed}, fold {fold}"
+            about = f"training {number + 1} of {len(distinct)}: {trial.entry.name}, seed {trial.seed}, fold {fold}"
             records[trial.key, fold], fresh = train_trial(space, trial, planned, fold, about, progress)
             done += fresh
-        candidates = [_candidate(space, recipe, given, trials, records) for given, recipe in recipes]
+        candidates = [_candidate(space, entry, trials, records) for entry in entries]
         comparison = judge(space, planned, used, trials, candidates, options, study, progress)
         documents.save(study.folder / COMPARISON, comparison)
         publish(space, planned.dataset.name, study)
@@ -123,17 +123,6 @@ def _check(options: CompareOptions) -> None:
         )
 
 
-def _recipes(asked: Sequence[str]) -> list[tuple[str, Recipe]]:
-    from ercpseg.planner.recipes import expand, load_recipe
-
-    found = [(given, load_recipe(given)) for given in expand(asked)]
-    names = [recipe.name for _, recipe in found]
-    if len(names) < 2 or len(set(names)) != len(names):
-        what = ", ".join(names) or "no recipe"
-        raise UsageError(f"{what[:100]} cannot be compared", where="--recipes", expected="two or more, each once")
-    return found
-
-
 def _planned(
     dataset: str | Path, asked: str | None, space: Workspace, options: CompareOptions, progress: Progress
 ) -> Planned:
@@ -142,7 +131,7 @@ def _planned(
     name = asked or known_name(dataset, space)
     folder = space.dataset_folder(name) if name in space.names() else None
     if folder is None or not (folder / "plan.json").exists() or not (folder / REQUEST).exists():
-        recipe = expand(options.recipes[:1])[0] if options.recipes else "auto"
+        recipe = expand([split_start(options.recipes[0])[0]])[0] if options.recipes else "auto"
         progress.say(f"{name} is not planned yet; its folds are made by recipe {recipe}")
         first = PlanOptions(
             recipe=recipe,
@@ -184,12 +173,11 @@ def _check_folds(made: Plan, folds: Sequence[str]) -> tuple[str, ...]:
 
 def _candidate(
     space: Workspace,
-    recipe: Recipe,
-    given: str,
+    entry: Entry,
     trials: Sequence[Trial],
     records: Mapping[tuple[str, str], RunRecord],
 ) -> Candidate:
-    mine = [trial for trial in trials if trial.recipe.name == recipe.name]
+    mine = [trial for trial in trials if trial.entry.name == entry.name]
     runs = []
     for trial in mine:
         for (key, fold), record in records.items():
@@ -206,11 +194,13 @@ def _candidate(
                         folder=trial.trained.space.folder.relative_to(space.root).as_posix(),
                     )
                 )
-    others = [trial.same_as.recipe.name for trial in mine if trial.same_as]
+    others = [trial.same_as.entry.name for trial in mine if trial.same_as]
     return Candidate(
-        recipe=recipe.name,
-        given=given,
-        recipe_sha256=recipe.sha256,
+        recipe=entry.name,
+        given=entry.given,
+        recipe_sha256=entry.recipe.sha256,
+        init_from=None if entry.start is None else entry.start.name,
+        init_from_sha256=None if entry.start is None else entry.start.model.sha256,
         network=mine[0].plan.values.network.name,
         same_as=others[0] if len(others) == len(mine) else None,
         forward_ms=mine[0].trained.plan.values.inference.expected_latency_ms,

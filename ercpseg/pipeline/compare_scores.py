@@ -19,6 +19,7 @@ from ercpseg.frames.groups import group_frames
 from ercpseg.pipeline.candidates import Trial, splits_sha256
 from ercpseg.pipeline.compare_metrics import write_metrics
 from ercpseg.pipeline.compare_sequences import write_sequences
+from ercpseg.pipeline.entries import warnings_about
 from ercpseg.pipeline.known import Planned
 from ercpseg.planner.families import Traits, traits_of
 from ercpseg.planner.metrics import primary_metric
@@ -72,6 +73,7 @@ def judge(  # noqa: PLR0913  # all needed
         for recipe, rows in scores.items()
     }
     rows, winners = compare_sums(summed, families, len(patients))
+    begun = [text for trial in trials for text in warnings_about(trial.entry, trial.plan)]
     comparison = Comparison.new(
         dataset=dataset.name,
         study=study.name,
@@ -87,7 +89,7 @@ def judge(  # noqa: PLR0913  # all needed
         candidates=tuple(candidates),
         rows=tuple(rows),
         winners=winners,
-        warnings=_warnings(candidates, len(patients), options.seeds, leaky=leaky),
+        warnings=(*_warnings(candidates, len(patients), options.seeds, leaky=leaky), *dict.fromkeys(begun)),
     )
     folder = study.folder
     tables.write_table(folder / "compare.csv", tuple(Paired.model_fields), (row.model_dump() for row in rows))
@@ -116,10 +118,10 @@ def _scores(  # all needed
     from ercpseg.training.run import run_folder
 
     dataset = planned.dataset
-    structures = next(t for t in trials if t.recipe.name == candidate.recipe).plan.structure_set
+    structures = next(t for t in trials if t.entry.name == candidate.recipe).plan.structure_set
     references = space.raw_folder(dataset.name) / "labelsTr"
     found: Scores = {name: [] for name in structures}
-    mine = [trial.trained.space for trial in trials if trial.recipe.name == candidate.recipe]
+    mine = [trial.trained.space for trial in trials if trial.entry.name == candidate.recipe]
     for own, (fold, frames) in product(mine, held.items()):
         validation = run_folder(own, dataset.name, fold) / "validation"
 

@@ -63,6 +63,8 @@ def winner(dataset: str | Path, workspace: Workspace, study: str | None = None) 
     taken = _plan(workspace, overall, by_name)
     pins: list[tuple[str, Any]] = []
     said = [f"the comparison says: recipe {overall.given}"]
+    if overall.init_from is not None:
+        said.append(f"it began from the model {overall.init_from}: give that to train with --init-from")
     for family, verdict in comparison.winners.items():
         if family == "overall" or not verdict.clear or verdict.recipe == overall.recipe:
             continue

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ercpseg.documents.comparison import Studied, Study
-from ercpseg.documents.recipe import Recipe
 from ercpseg.errors import DocumentError, UsageError
 from ercpseg.pipeline.candidates import splits_sha256
+from ercpseg.pipeline.entries import Entry
 from ercpseg.pipeline.known import Planned
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import read_bytes, write_bytes
@@ -48,9 +48,7 @@ class Opened:
     folder: Path
 
 
-def open_study(
-    space: Workspace, planned: Planned, recipes: Sequence[tuple[str, Recipe]], options: CompareOptions
-) -> Opened:
+def open_study(space: Workspace, planned: Planned, entries: Sequence[Entry], options: CompareOptions) -> Opened:
     """Begin a study, or go on with the one that asked for the same; other studies are left alone.
 
     Without a name (``options.study``) it is called after its recipes and a hash over all that is compared, so that the same
@@ -61,7 +59,7 @@ def open_study(
     UsageError
         when the name cannot be one, or is that of a study of something else; says what differs.
     """
-    wanted = _study(space, planned, recipes, options)
+    wanted = _study(space, planned, entries, options)
     name = options.study or derived_name(wanted)
     folder = study_folder(space, planned.dataset.name, name)
     path = folder / STUDY
@@ -97,7 +95,7 @@ def check_study_name(name: str) -> None:
 
 def derived_name(study: Study) -> str:
     """The name of a study that nobody named: its recipe (of variants the one they share, else the first), then a hash."""
-    bases = {one.recipe.partition(":")[0] for one in study.recipes}
+    bases = {re.split("[:@]", one.recipe)[0] for one in study.recipes}
     base = study.recipes[0].recipe if len(bases) > 1 else bases.pop()
     text = re.sub("[^A-Za-z0-9_-]", "-", base)[:MAX_NAME].lstrip("_-") or "study"
     return f"{text}-{study.sha256[:8]}"
@@ -118,10 +116,15 @@ def _known(path: Path) -> Study | None:
         return None
 
 
-def _study(space: Workspace, planned: Planned, recipes: Sequence[tuple[str, Recipe]], options: CompareOptions) -> Study:
+def _studied(entry: Entry) -> Studied:
+    start = None if entry.start is None else entry.start.model.sha256
+    return Studied(given=entry.given, recipe=entry.name, sha256=entry.recipe.sha256, init_from_sha256=start)
+
+
+def _study(space: Workspace, planned: Planned, entries: Sequence[Entry], options: CompareOptions) -> Study:
     return Study.new(
         dataset=planned.dataset.name,
-        recipes=tuple(Studied(given=given, recipe=r.name, sha256=r.sha256) for given, r in recipes),
+        recipes=tuple(_studied(entry) for entry in entries),
         folds=tuple(map(int, options.folds)),
         seeds=options.seeds,
         time_budget_s=float(options.time_budget_s),

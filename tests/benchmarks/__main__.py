@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.benchmarks import (
     ablation,
     cli,
+    cpu_network,
     demo,
     dicom_results,
     expected,
@@ -38,6 +39,7 @@ BENCHMARKS = {
     "throughput": throughput.run_benchmark,
     "expected": expected.run_benchmark,
     "ablation": ablation.run_benchmark,
+    "cpu-network": cpu_network.run_benchmark,
     "recipes": recipes.run_benchmark,
     "inference": inference.run_benchmark,
     "inference-agreement": inference.run_agreement,

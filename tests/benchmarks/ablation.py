@@ -6,14 +6,26 @@ The two trainings of a seed run side by side, a core each, so that whatever else
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from ercpseg.documents.scores import FrameScore
-from ercpseg.evaluation.compare import OBJECTS_F1, paired_difference, patient_draws, sums
-from tests.benchmarks.arms import DOMAIN, MINUTES, SIZE, TEST, TRAIN, Arm, folder, make_frames, plan, together, train
+from ercpseg.evaluation.compare import OBJECTS_F1
+from tests.benchmarks.arms import (
+    DOMAIN,
+    MINUTES,
+    SEEDS,
+    SIZE,
+    TEST,
+    TRAIN,
+    Arm,
+    folder,
+    make_frames,
+    paired_rows,
+    plan,
+    together,
+    train,
+)
 
-SEEDS = tuple(range(1, 1 + int(os.environ.get("ERCPSEG_BENCH_SEEDS", "3"))))
 PLAIN = """schema: ercpseg.recipe/1
 name: plain
 title: Dice and cross-entropy, nearest-neighbour targets below full resolution, no rules for what is thin or rare
@@ -33,7 +45,6 @@ set:
 STRUCTURES = ("endoscope", "guidewire", "cbd", "stone")
 HEADS = (*STRUCTURES, "instrument", "duct")
 METRICS = (("endoscope", "dice"), ("guidewire", "cldice"), ("cbd", "dice"), ("stone", OBJECTS_F1), ("stone", "dice"))
-NAMES = {"dice": "Dice", "cldice": "clDice", OBJECTS_F1: "objects F1"}
 
 
 def _flow(names: tuple[str, ...], value: float) -> str:
@@ -66,18 +77,7 @@ def run_benchmark() -> str:
             results = together(lambda arm, root=root: train(root, arm), (other, auto))
             for scores, fresh in zip(found.values(), results, strict=True):
                 scores += fresh
-    patients = sorted({score.patient for score in found["auto"]})
-    draws = patient_draws(len(patients))
-    rows = []
-    for structure, metric in METRICS:
-        first, other = (
-            {structure: sums([s for s in found[name] if s.structure == structure], patients, metric)}
-            for name in ("plain", "auto")
-        )
-        gain = paired_difference(first, other, draws)
-        cells = (first[structure].value, other[structure].value, gain.difference, gain.low, gain.high)
-        row = "| {} {} | {} | {:.3f} | {:.3f} | {:+.3f} [{:+.3f}, {:+.3f}] |"
-        rows.append(row.format(structure, NAMES[metric], other[structure].patients, *cells))
+    rows = paired_rows(found["plain"], found["auto"], METRICS)
     return (
         "## The automatic plan against plain training\n\n"
         f"{TRAIN[0]} synthetic frames ({DOMAIN}, {SIZE} px) of {TRAIN[1]} patients, {MINUTES:g} minutes a training on one "

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ercpseg.documents.scores import FrameScore
+from ercpseg.evaluation.compare import OBJECTS_F1, paired_difference, patient_draws, sums
 from tests.benchmarks.machine import run, script
 
 MINUTES = float(os.environ.get("ERCPSEG_BENCH_MINUTES", "10"))
@@ -24,6 +25,9 @@ DOMAIN, SIZE = "round-field", "384"
 TRAIN, TEST = ("240", "80"), ("80", "80")
 """Frames and patients; every test patient has one frame."""
 SCORES = "scores.csv"
+SEEDS = tuple(range(1, 1 + int(os.environ.get("ERCPSEG_BENCH_SEEDS", "3"))))
+"""Where a benchmark trains more than once."""
+NAMES = {"dice": "Dice", "cldice": "clDice", OBJECTS_F1: "objects F1"}
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,25 @@ def together(work: Callable[[Arm], list[FrameScore]], arms: Sequence[Arm]) -> li
     """Do the work of all arms, two at a time on a CPU; results in the order of the arms."""
     with ThreadPoolExecutor(2 if DEVICE == "cpu" else 1) as pool:
         return list(pool.map(work, arms))
+
+
+def paired_rows(
+    first: Sequence[FrameScore], other: Sequence[FrameScore], metrics: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Lines of a table: what, patients, both values, other − first with its 95 % interval by a bootstrap of patients."""
+    patients = sorted({score.patient for score in other})
+    draws = patient_draws(len(patients))
+    rows = []
+    for structure, metric in metrics:
+        mine, theirs = (
+            {structure: sums([s for s in side if s.structure == structure], patients, metric)}
+            for side in (first, other)
+        )
+        gain = paired_difference(mine, theirs, draws)
+        cells = (mine[structure].value, theirs[structure].value, gain.difference, gain.low, gain.high)
+        row = "| {} {} | {} | {:.3f} | {:.3f} | {:+.3f} [{:+.3f}, {:+.3f}] |"
+        rows.append(row.format(structure, NAMES[metric], theirs[structure].patients, *cells))
+    return rows
 
 
 def read_scores(table: Path) -> list[FrameScore]:

@@ -19,6 +19,7 @@ from tests.benchmarks.arms import (
     DEVICE,
     DOMAIN,
     MINUTES,
+    NAMES,
     SIZE,
     TEST,
     TRAIN,
@@ -36,7 +37,6 @@ RECIPES = (FIRST, "realtime", "nnunet", "nnunet-resenc-m", "lip6-two-labels", "l
            "light-unet-synthetic-transfer")  # fmt: skip
 COLUMNS = (("endoscope", "dice"), ("guidewire", "dice"), ("guidewire", "cldice"), ("cbd", "dice"), ("stone", "dice"),
            ("stone", OBJECTS_F1))  # fmt: skip
-NAMES = {"dice": "Dice", "cldice": "clDice", OBJECTS_F1: "objects F1"}
 
 
 def run_benchmark() -> str:

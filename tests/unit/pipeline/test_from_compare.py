@@ -44,7 +44,8 @@ def compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Workspace
             folder=f"compare/golden/{name}",
         )  # fmt: skip
         sha = load_recipe(name).sha256
-        candidates.append(Candidate(recipe=name, given=name, recipe_sha256=sha, network="light", runs=(run,)))
+        start = {"init_from": "light", "init_from_sha256": "0" * 64} if name == "unet" else {}
+        candidates.append(Candidate(recipe=name, given=name, recipe_sha256=sha, network="light", runs=(run,), **start))
     stays = Verdict(recipe="auto", clear=False, because="Nothing is better.")
     winners = dict.fromkeys(("thin", "small", "large", "overall"), stays)
 
@@ -101,6 +102,7 @@ def test_the_overall_winner_brings_its_own(compared: Any) -> None:
     winners["thin"] = winners["overall"] = CLEAR
     found = winner("golden", space)
     assert (found.given, found.pins) == ("unet", ())
+    assert found.said[1] == "it began from the model light: give that to train with --init-from"
 
 
 def test_a_family_that_is_not_clear_changes_nothing(compared: Any) -> None:
