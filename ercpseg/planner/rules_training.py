@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ercpseg.documents.plan import NetworkValues, Size
+from ercpseg.errors import UsageError
 from ercpseg.planner.budget import RESERVE_FRAC
 from ercpseg.planner.rule import Advice, Choice, Context, percent
 from ercpseg.planner.rules_shape import LONG_SCHEDULE
@@ -218,7 +219,7 @@ def folds(context: Context) -> Advice:
         because = f"Only one patient is told apart; {inner} groups by {by} stay together."
         warnings = (_within(inner, by, f.studies),)
     elif method == "by-series":
-        count = max(1, min(10, f.series))
+        count = min(10, f.series)
         because = f"{f.series} series; each fold leaves out one of them, or a tenth."
         warnings = (_by_series(f.series),)
     else:
@@ -259,6 +260,13 @@ def _within(inner: int, by: str, studies: int) -> str:
 
 
 def _by_series(series: int) -> str:
+    if series < 2:
+        raise UsageError(
+            f"folds by series need series, and {'one' if series else 'none'} is known",
+            where="folds.method",
+            expected="two or more",
+            todo="say in a descriptor what tells series apart: grouping.series",
+        )
     return (
         f"FOLDS ARE MADE OF {series} SERIES, whatever patient they are of: where a patient has several, frames of one person "
         "are on both sides and the scores will be TOO GOOD (R30)."

@@ -95,3 +95,13 @@ def test_by_series_is_for_those_who_ask_and_says_what_it_is() -> None:
     assert any("FOLDS ARE MADE OF 6 SERIES" in warning for warning in plan.warnings)
     assert folds_of(plan_for({"folds.method": "by-series", "folds.count": 2}, patients=3, groups=3, series=6))[0] == 2
     assert folds_of(plan_for({"folds.method": "by-series"}, patients=40, groups=40, series=80))[0] == 10
+
+
+@pytest.mark.parametrize(("series", "said"), [(0, "none is known"), (1, "one is known")])
+def test_by_series_without_series_is_refused(series: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        plan_for({"folds.method": "by-series"}, patients=3, groups=3, series=series)
+    assert (caught.value.where, caught.value.todo) == (
+        "folds.method",
+        "say in a descriptor what tells series apart: grouping.series",
+    )
