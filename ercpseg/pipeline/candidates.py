@@ -103,14 +103,14 @@ def make_trial(  # all needed
         write_text(own.folder / REQUEST, request)
     check_fits(entry, made)
     others = (t for t in earlier if t.seed == seed and t.same_as is None and _began(t.entry) == _began(entry))
-    return Trial(entry, seed, own, made, next((t for t in others if _alike(t.plan, made)), None))
+    return Trial(entry, seed, own, made, next((t for t in others if plan_alike(t.plan, made)), None))
 
 
 def _began(entry: Entry) -> str | None:
     return None if entry.start is None else entry.start.model.sha256
 
 
-def _alike(a: Plan, b: Plan) -> bool:
+def plan_alike(a: Plan, b: Plan) -> bool:
     """Whether two plans differ in nothing but what was measured for the schedule."""
 
     def told(made: Plan) -> dict[str, Any]:

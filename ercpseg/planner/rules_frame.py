@@ -225,12 +225,14 @@ def network_name(context: Context) -> Advice:
 
     Decides: the network, by its name in the NETWORKS table.
     From: the device, its memory, the number of frames, the latency that a frame may have (R32) as measured here.
-    Because: on a CPU only a network with one convolution per level sees enough frames in the time there is, and so it is where
-    a frame may take no more than 66 ms. A GPU can afford nnU-Net's plain U-Net, which newer architectures hardly beat once
+    Because: on a CPU only a network that begins at half resolution sees enough frames in the time there is. Of the two, the
+    real-time network has two and a half times the weights of the light one, makes as many steps, and finds more wires. On a
+    GPU the light one is taken where a frame may take no more than 66 ms. Else a GPU can afford nnU-Net's plain U-Net, which newer architectures hardly beat once
     everything else is configured; from 10 GB and 200 frames on its residual encoder, the best of those that were
     compared on equal terms. Where the network so chosen is measured to take longer than a frame may, and our real-time
     network is faster, that one is taken. Few-shot (R12) takes the network of the shipped weights on every device.
-    Source: Gherardini 2020 (71 against 451 ms); FRA-Net 2020 (66.5 ms); nnU-Net Revisited 2024 [E1/E2]
+    Source: Gherardini 2020 (71 against 451 ms); FRA-Net 2020 (66.5 ms); nnU-Net Revisited 2024; on a CPU docs/benchmarks.md
+    [E1/E2/E3]
     """
     budget, frames = context.budget, context.fingerprint.frames
     device, latency = budget.device, budget.latency_ms
@@ -245,8 +247,9 @@ def network_name(context: Context) -> Advice:
         name, because = context.few_shot, f"Few-shot: its weights are shipped, and {frames} frames are few (R12)."
         others |= dict.fromkeys(("unet", "resenc"), f"No weights are shipped, and {frames} frames are few for it.")
     elif device == "cpu":
-        name = "light"
-        because = "Training runs on a CPU, where the light network makes several times as many steps in the same time."
+        name = "realtime"
+        because = "Training runs on a CPU, where it makes as many steps as the light network, with more weights."
+        others["light"] = "It makes no more steps in the same time, and has two fifths of the weights."
     elif hurried:
         name, because = "light", f"A frame may take {latency:.0f} ms, which is real time."
         others |= dict.fromkeys(("unet", "resenc"), "It takes several times as long per frame.")

@@ -66,11 +66,18 @@ def keep_largest(mask: Mask) -> Mask:
     return components.largest_component(mask)
 
 
-def keep_relative(mask: Mask, *, min_frac: float) -> Mask:
-    """Components of at least ``min_frac`` (0 to 1) times the area of the largest one."""
+def keep_relative(mask: Mask, *, min_frac: float, reach_px: float = 0) -> Mask:
+    """Components of at least ``min_frac`` (0 to 1) times the area of the largest one, and those within ``reach_px`` of them.
+
+    A structure that breaks leaves a piece across a short gap; what lies far from all of it is something else.
+    """
     labels, n = components.label_components(mask)
     areas = np.bincount(labels.ravel(), minlength=n + 1)[1:]
-    return components.keep_labels(labels, areas >= min_frac * areas.max(initial=0))
+    keep = areas >= min_frac * areas.max(initial=0)
+    if reach_px > 0 and not keep.all():
+        near = np.bincount(labels[morphology.dilate(components.keep_labels(labels, keep), reach_px)], minlength=n + 1)
+        keep = keep | (near[1:] > 0)
+    return components.keep_labels(labels, keep)
 
 
 def remove_small(mask: Mask, *, min_area_px: float) -> Mask:
@@ -175,6 +182,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "min_length_px": (0, float("inf")),
     "low_frac": (0, 1),
     "max_gap_px": (0, 4096),
+    "reach_px": (0, 4096),
     "max_angle_deg": (0, 180),
     "min_probability": (0, 1),
     "min_inside_frac": (0, 1),

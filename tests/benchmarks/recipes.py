@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ercpseg.documents.plan import Plan
 from ercpseg.documents.scores import FrameScore
 from ercpseg.evaluation.compare import OBJECTS_F1, Sums, paired_difference, patient_draws, sums
+from ercpseg.pipeline.candidates import plan_alike
+from ercpseg.storage import documents
 from tests.benchmarks.arms import (
     DEVICE,
     DOMAIN,
@@ -44,13 +47,21 @@ def run_benchmark() -> str:
     with folder() as root:
         make_frames(root)
         arms = [Arm(name, name) for name in RECIPES]
-
-        def work(arm: Arm) -> list[FrameScore]:
+        plans: dict[str, Plan] = {}
+        for arm in arms:
             plan(root, arm)
-            return train(root, arm)
-
-        found = dict(zip(RECIPES, together(work, arms), strict=True))
-        about = {name: _about(root / name) for name in RECIPES}
+            plans[arm.name] = documents.load(next((root / arm.name).glob("datasets/*/plan.json")), Plan)
+        # What plans the same is one training, as in ``compare``.
+        of = {name: next(n for n in RECIPES if plan_alike(plans[n], plans[name])) for name in RECIPES}
+        distinct = [arm for arm in arms if of[arm.name] == arm.name]
+        trained = dict(
+            zip((arm.name for arm in distinct), together(lambda arm: train(root, arm), distinct), strict=True)
+        )
+        found = {name: trained[of[name]] for name in RECIPES}
+        about = {name: _about(root / of[name]) for name in RECIPES}
+    for name in RECIPES:
+        if of[name] != name:
+            about[name] = (f"as `{of[name]}`", *about[name][1:])
     return _page(found, about)
 
 

@@ -164,6 +164,10 @@ def test_components_by_area() -> None:
     assert run("keep_largest", mask).sum() == 16
     assert run("keep_relative", mask, min_frac=0.5).sum() == 24  # 8 is exactly half
     assert run("keep_relative", mask, min_frac=0.51).sum() == 16
+    # From row 3 to row 6 it is 3 px, to the lone pixel at (12, 12) it is hypot(9, 9).
+    assert run("keep_relative", mask, min_frac=0.51, reach_px=3).sum() == 24
+    assert run("keep_relative", mask, min_frac=0.51, reach_px=2.9).sum() == 16
+    assert run("keep_relative", mask, min_frac=0.51, reach_px=12.8).sum() == 25
     assert run("remove_small", mask, min_area_px=8).sum() == 24
 
 
