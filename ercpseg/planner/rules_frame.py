@@ -227,10 +227,11 @@ def network_name(context: Context) -> Advice:
     From: the device, its memory, the number of frames, the latency that a frame may have (R32) as measured here.
     Because: on a CPU only a network that begins at half resolution sees enough frames in the time there is. Of the two, the
     real-time network has two and a half times the weights of the light one, makes as many steps, and finds more wires. On a
-    GPU the light one is taken where a frame may take no more than 66 ms. Else a GPU can afford nnU-Net's plain U-Net, which newer architectures hardly beat once
-    everything else is configured; from 10 GB and 200 frames on its residual encoder, the best of those that were
-    compared on equal terms. Where the network so chosen is measured to take longer than a frame may, and our real-time
-    network is faster, that one is taken. Few-shot (R12) takes the network of the shipped weights on every device.
+    GPU the light one is taken where a frame may take no more than 66 ms. Else a GPU can afford nnU-Net's plain U-Net, which
+    newer architectures hardly beat once everything else is configured; from 10 GB and 200 frames on its residual encoder,
+    the best of those that were compared on equal terms. Where the network so chosen is measured to take longer than a frame
+    may, and the other small one is faster, that one is taken. Few-shot (R12) takes the network of the shipped weights on
+    every device.
     Source: Gherardini 2020 (71 against 451 ms); FRA-Net 2020 (66.5 ms); nnU-Net Revisited 2024; on a CPU docs/benchmarks.md
     [E1/E2/E3]
     """
@@ -261,16 +262,19 @@ def network_name(context: Context) -> Advice:
         name, because = "unet", f"Training runs on {device}, which can afford nnU-Net's plain U-Net."
     inputs: dict[str, Any] = {"device": device, "memory_gb": round(budget.memory_gb, 1), "frames": frames}
     inputs["latency_budget_ms"] = latency
-    taken, faster = _forward(context, name), _forward(context, "realtime")
-    if latency is not None and taken is not None and faster is not None:
-        inputs["forward_ms"] = {name: round(taken, 1), "realtime": round(faster, 1)}
-        slow = f"A forward pass takes {taken:.0f} ms here, {faster:.0f} ms through realtime; a frame may take {latency:.0f} ms."
+    small = "light" if name == "realtime" else "realtime"
+    taken, other_ms = _forward(context, name), _forward(context, small)
+    if latency is not None and taken is not None and other_ms is not None:
+        inputs["forward_ms"] = {name: round(taken, 1), small: round(other_ms, 1)}
+        slow = f"A forward pass takes {taken:.0f} ms here, {other_ms:.0f} ms through {small}; {latency:.0f} ms are allowed."
         if context.few_shot:
             pass  # R12 chose between the shipped weights by time already
-        elif faster < taken > FORWARD_SHARE * latency:
+        elif other_ms < taken > FORWARD_SHARE * latency:
             others |= {name: slow}
-            name, because = "realtime", slow
+            name, because = small, slow
+        elif taken > FORWARD_SHARE * latency:
+            others[small] = f"It is no faster here: {other_ms:.0f} ms, {name} {taken:.0f} ms."
         else:
-            others["realtime"] = f"{name} keeps to the time: {taken:.0f} ms of {latency:.0f} ms."
+            others[small] = f"{name} keeps to the time: {taken:.0f} ms of {latency:.0f} ms."
     rest = tuple((other, why) for other, why in others.items() if other != name)
     return Advice({"network.name": Choice(name, because, inputs, rest)})

@@ -257,15 +257,16 @@ def test_validation_mirrors_as_prediction_does(workspace) -> None:
     result = train("tiny", 0, workspace=workspace)
     predictor = Predictor.load(result.model, device="cpu")
     labels = sorted((result.folder / "validation" / "labels").iterdir())
-    different = 0
+    plain = Predictor.load(result.model, device="cpu", tta=False)
+    mirrored, not_mirrored = 0, 0
     for path in labels:
         pixels = images.read_png(workspace.raw_folder("tiny") / "imagesTr" / f"{path.stem}_0000.png")
-        assert np.array_equal(images.read_png(path), predictor.predict(pixels).bitmask)
-        different += not np.array_equal(
-            images.read_png(path), Predictor.load(result.model, device="cpu", tta=False).predict(pixels).bitmask
-        )
+        mirrored += np.count_nonzero(images.read_png(path) != predictor.predict(pixels).bitmask)
+        not_mirrored += np.count_nonzero(images.read_png(path) != plain.predict(pixels).bitmask)
     assert labels
-    assert different  # else mirroring would show in nothing
+    # All probabilities lie around the threshold, so the last bit of a sum decides a pixel in some ten thousand.
+    assert mirrored <= 2 * len(labels)
+    assert not_mirrored > 100 * len(labels)  # else mirroring would show in nothing
 
 
 def test_fold_all_and_wrong_folds(workspace) -> None:
@@ -336,7 +337,7 @@ def test_logits_equal_those_of_nnunets_own_predictor(trained, shape: tuple[int, 
     difference = (got - expected).abs()
     assert float(difference.quantile(0.5)) < 2e-3
     assert float(difference.quantile(0.95)) < 2e-2
-    assert float(difference.max()) < 0.1
+    assert float(difference.max()) < 0.05 * float(expected.abs().max())
 
 
 def test_preprocessing_goes_on_where_it_was_killed(workspace) -> None:

@@ -196,7 +196,7 @@ def test_it_trains_predicts_and_is_read_back(space: Workspace, cine: Path, tmp_p
     predictor = Predictor.load(space.model_folder("cine"), device="cpu")
     assert predictor.serving.frames == predictor.plan.values.input.frames == FRAMES
     weights = predictor.networks[0].state_dict()
-    assert next(iter(weights.values())).shape[1] == FRAMES
+    assert next(iter(weights.values())).shape[1] == 4 * FRAMES  # the network folds 2 × 2 pixels into channels
     summary = predict(
         cine / "images", tmp_path / "out", space.model_folder("cine"), options=PredictOptions(device="cpu")
     )

@@ -183,9 +183,9 @@ def three_patients() -> Fingerprint:
 
 
 def steady(network: NetworkValues, patch: Size, batch: int, heads: int, frames: int = 1) -> StepCost:
-    """A machine whose cost grows with the pixels: 0.12 s for the light network and 1 s for others per 512² sample."""
+    """A machine whose cost grows with the pixels: 0.12 s for the small networks and 1 s for others per 512² sample."""
     samples = batch * patch[0] * patch[1] / 512**2
-    return StepCost((0.12 if network.name == "light" else 1.0) * samples, 0.2 * samples)
+    return StepCost((0.12 if network.name in ("light", "realtime") else 1.0) * samples, 0.2 * samples)
 
 
 def forward_steady(network: NetworkValues, tile: Size, heads: int, frames: int = 1) -> float:

@@ -31,7 +31,7 @@ QUICK = [
 def mine(tmp_path):
     """A recipe whose network is smaller."""
     file = tmp_path / "mine.yaml"
-    text = "schema: ercpseg.recipe/1\nname: mine\ntitle: T\nextends: light\nset: {network.features: [8, 8, 16]}\n"
+    text = "schema: ercpseg.recipe/1\nname: mine\ntitle: T\nextends: realtime\nset: {network.features: [8, 8, 16]}\n"
     file.write_text(text)
     return file
 
@@ -40,7 +40,7 @@ def test_from_recipes_to_the_winner_and_nothing_is_trained_twice(
     command, workspace, mine, tmp_path, monkeypatch
 ) -> None:
     before = snapshot(workspace.root)
-    words = ["compare", "tiny", "--recipes", f"{mine},auto,light", "--fold", "0,1", *QUICK]
+    words = ["compare", "tiny", "--recipes", f"{mine},auto,realtime", "--fold", "0,1", *QUICK]
     calls, train = [], training.train_fold
     monkeypatch.setattr("ercpseg.training.cost.measure_step", lambda *_, **__: (0.05, 0.1))  # measuring takes seconds
 
@@ -55,18 +55,18 @@ def test_from_recipes_to_the_winner_and_nothing_is_trained_twice(
     assert ended.code == 75, ended
     assert calls == [("mine", "0"), ("mine", "1"), ("auto", "0")]
     out = command.succeeds(*words, workspace=workspace)
-    assert calls[3:] == [("auto", "0"), ("auto", "1")]  # light plans the same as auto
+    assert calls[3:] == [("auto", "0"), ("auto", "1")]  # realtime plans the same as auto
 
     folder = workspace.root / "compare" / "tiny"
     found = documents.load(folder / "compare.json", Comparison)
-    assert [c.recipe for c in found.candidates] == ["mine", "auto", "light"]
+    assert [c.recipe for c in found.candidates] == ["mine", "auto", "realtime"]
     assert [c.same_as for c in found.candidates] == [None, None, "auto"]
     assert (found.folds, found.frames, found.patients) == ((0, 1), 6, 2)
     assert {run.fold for c in found.candidates for run in c.runs} == {"0", "1"}
     assert found.candidates[0].runs[0].parameters < found.candidates[1].runs[0].parameters
     rows = {(r.recipe, r.scope, r.name): r for r in found.rows}
     assert rows["mine", "structure", "endoscope"].difference == 0
-    assert rows["auto", "overall", "overall"].value == rows["light", "overall", "overall"].value
+    assert rows["auto", "overall", "overall"].value == rows["realtime", "overall", "overall"].value
     assert set(found.winners) == {*found.families.values(), "overall"}
     every = read_table(folder / "metrics.csv")
     assert len(every) == 3 * 4 * len(METRICS)
@@ -75,7 +75,7 @@ def test_from_recipes_to_the_winner_and_nothing_is_trained_twice(
     assert int(shown["frames"]) == wanted.frames
     table = read_table(folder / "compare.csv")
     assert [(r["recipe"], r["name"]) for r in table] == [(r.recipe, r.name) for r in found.rows]
-    for text in ("clearly better", "95 % interval", "light plans the same as auto", "--from-compare"):
+    for text in ("clearly better", "95 % interval", "realtime plans the same as auto", "--from-compare"):
         assert text in out
 
     validation_is_scored(folder)

@@ -68,9 +68,9 @@ def test_what_makes_no_sense_is_refused(command, finished, recipes: str, text: s
 def test_a_model_that_does_not_fit_is_refused_before_anything_is_trained(command, finished, monkeypatch) -> None:
     monkeypatch.setattr("ercpseg.training.cost.measure_step", lambda *_, **__: (0.05, 0.1))
     monkeypatch.setattr(training, "train_fold", lambda *_, **__: pytest.fail("trained"))
-    error = command.fails(2, "compare", "tiny", "--recipes", "auto,realtime@tiny", *QUICK, workspace=finished)
-    assert "--recipes realtime@tiny" in error
-    assert "network is light, the plan's realtime" in error
+    error = command.fails(2, "compare", "tiny", "--recipes", "auto,light@tiny", *QUICK, workspace=finished)
+    assert "--recipes light@tiny" in error
+    assert "network is realtime, the plan's light" in error
 
 
 def test_the_first_at_divides_and_a_file_has_none(tmp_path, monkeypatch, finished) -> None:

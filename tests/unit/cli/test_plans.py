@@ -87,7 +87,7 @@ def test_every_decision_is_explained(command, workspace) -> None:
     for text in ("Plan of tiny, recipe auto", "because", "inputs", "not taken", "source", "Evidence in brackets"):
         assert text in out
     one = command.succeeds("plans", "explain", "tiny", "--key", "network.name", workspace=workspace)
-    for text in ("light", "R11", "unet: Two convolutions", "device = cpu", "[E1/E2]"):
+    for text in ("realtime", "R11", "unet: Two convolutions", "device = cpu", "[E1/E2/E3]"):
         assert text in one
     section = command.succeeds("plans", "explain", "tiny", "--key", "folds", workspace=workspace)
     assert "folds.count" in section
@@ -100,7 +100,12 @@ def test_the_explanation_as_json(command, workspace) -> None:
     told = json.loads(command.succeeds("plans", "explain", "tiny", "--format", "json", workspace=workspace))
     assert [d["key"] for d in told["decisions"]] == [d.key for d in plan.decisions]
     name = next(d for d in told["decisions"] if d["key"] == "network.name")
-    assert (name["value"], name["by"], name["evidence"], name["inputs"]["device"]) == ("light", "rule", "E1/E2", "cpu")
+    assert (name["value"], name["by"], name["evidence"], name["inputs"]["device"]) == (
+        "realtime",
+        "rule",
+        "E1/E2/E3",
+        "cpu",
+    )
     assert "unet" in [a["value"] for a in name["alternatives"]]
 
 

@@ -115,8 +115,8 @@ def test_an_entry_beside_its_whole_is_checked_too() -> None:
 
 def test_a_pinned_limit_is_planned_for() -> None:
     assert (
-        plan(inference__latency_budget_ms=5.0).values.network.name == "light"
-    )  # realtime is no faster on this machine
+        plan(inference__latency_budget_ms=5.0).values.network.name == "realtime"
+    )  # light is no faster on this machine
     warned = [w for w in plan(inference__latency_budget_ms=5.0).warnings if "LATENCY" in w]
     assert len(warned) == 1
     short, long = plan(schedule__time_budget_s=60.0), plan(schedule__time_budget_s=1200.0)
@@ -155,14 +155,15 @@ def test_one_fold_holds_nothing_out() -> None:
     assert any("NOTHING IS HELD OUT" in w for w in plan(folds__count=1).warnings)
 
 
-def test_a_faster_network_is_taken_where_the_measured_one_is_too_slow() -> None:
+@pytest.mark.parametrize(("device", "slow", "fast"), [("cuda", "light", "realtime"), ("cpu", "realtime", "light")])
+def test_a_faster_network_is_taken_where_the_measured_one_is_too_slow(device: Any, slow: str, fast: str) -> None:
     def forward(network: Any, tile: Any, heads: int, frames: int) -> float:
-        return 10.0 if network.name == "realtime" else 60.0
+        return 10.0 if network.name == fast else 60.0
 
-    budget = Budget("cpu", 8.0, 600.0, 2, latency_ms=33.0)
+    budget = Budget(device, 8.0, 600.0, 2, latency_ms=33.0)
     made = make_plan(ercp_like(), load_recipe("auto"), budget, steady, forward=forward)
-    assert made.values.network.name == "realtime"
-    assert made.decision("network.name").inputs["forward_ms"] == {"light": 60.0, "realtime": 10.0}
+    assert made.values.network.name == fast
+    assert made.decision("network.name").inputs["forward_ms"] == {slow: 60.0, fast: 10.0}
 
 
 def test_a_mistake_in_the_terms_of_pre_training_is_not_blamed_on_the_loss() -> None:

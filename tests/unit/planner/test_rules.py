@@ -273,7 +273,7 @@ def test_the_network_follows_memory_frames_and_latency() -> None:
     assert plan_for(ercp_like(), Budget("cuda", 24.0)).values.network.name == "unet"  # 100 frames
     assert plan_for(many, Budget("cuda", 24.0, latency_ms=33.0)).values.network.name == "light"
     assert plan_for(many, Budget("cuda", 24.0, latency_ms=200.0)).values.network.name == "resenc"
-    assert plan_for(many, Budget("cpu", 24.0)).values.network.name == "light"
+    assert plan_for(many, Budget("cpu", 24.0)).values.network.name == "realtime"
 
 
 def test_frames_shrink_until_one_is_segmented_in_time() -> None:
@@ -659,8 +659,9 @@ def test_no_opening_on_thin_structures_and_nothing_large_is_removed() -> None:
     assert [s.name for s in steps["stone"]] == ["remove_small"]
     assert steps["stone"][0].params == {"min_area_px": 22.5}  # ¼ of 90
     assert steps["cbd"][0].params == {"min_frac": 0.1}
-    assert [s.name for s in steps["endoscope"]] == ["fill_holes", "remove_small"]
+    assert [s.name for s in steps["endoscope"]] == ["fill_holes", "remove_small", "keep_relative"]
     assert steps["endoscope"][1].params["min_area_px"] <= 28.0**2
+    assert steps["endoscope"][2].params == {"min_frac": 0.25, "reach_px": 56.0}  # two widths of 28
 
 
 # -- the table -----------------------------------------------------------------------------------------------------
