@@ -48,7 +48,7 @@ def test_only_what_the_plan_says_changes(command, frozen, trained) -> None:
     before, after = load_model(model).weights["0"], fold_weights(frozen, "0")
     changed = {name.rpartition(".")[0] for name in before if not np.array_equal(before[name], after[name])}
     levels = {name.split(".")[1] for name in before if name.startswith("encoder.")}
-    deepest = f"encoder.{max(map(int, levels))}"
+    deepest = f"encoder.{max(map(int, levels))}.0.first"  # of the residual block at the bottleneck
     assert changed == {f"{deepest}.0", f"{deepest}.1"}
     record = documents.load(run_folder(frozen, "tiny", "0") / "run.json", RunRecord)
     assert record.transfer is not None
