@@ -57,6 +57,7 @@ class Candidate(Part):
     recipe_sha256: str = Field(description="hash of the recipe with those it extends folded in")
     network: str = Field(description="name of the network")
     init_from: str | None = Field(None, description="name of the model that it begins from; null: random weights")
+    init_from_given: str | None = Field(None, description="what was asked for: its name, or its folder or zip")
     init_from_sha256: str | None = Field(None, description="hash of that model")
     same_as: str | None = Field(
         None, description="an earlier recipe that plans the same here; its training counts for both"

@@ -92,7 +92,8 @@ def compare(
         for entry in entries:  # all plans first: what cannot be planned is told before hours of training
             for seed in range(1, options.seeds + 1):
                 trials.append(make_trial(space, planned, entry, seed, options, machine, trials))
-                prepare_trial(trials[-1], planned, used, progress)
+        for trial in trials:
+            prepare_trial(trial, planned, used, progress)
         distinct = [(trial, fold) for trial in trials if trial.same_as is None for fold in folds]
         done, records = 0, dict[tuple[str, str], RunRecord]()
         for number, (trial, fold) in enumerate(distinct):
@@ -200,6 +201,7 @@ def _candidate(
         given=entry.given,
         recipe_sha256=entry.recipe.sha256,
         init_from=None if entry.start is None else entry.start.name,
+        init_from_given=None if entry.start is None else entry.start.given,
         init_from_sha256=None if entry.start is None else entry.start.model.sha256,
         network=mine[0].plan.values.network.name,
         same_as=others[0] if len(others) == len(mine) else None,

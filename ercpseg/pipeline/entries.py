@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ercpseg.documents.plan import Plan
@@ -14,13 +14,16 @@ from ercpseg.storage.models import StoredModel, load_model
 from ercpseg.storage.workspace import Workspace, check_name
 
 FROM = "@"
+MAX_NAME = 50
+"""Characters of a model's name before its hash."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """A model to begin from, under the name that it has in tables."""
+    """A model to begin from, under the name that it has in tables; ``given`` is what it was called."""
 
     name: str
+    given: str
     model: StoredModel
 
 
@@ -55,6 +58,7 @@ def read_entries(asked: Sequence[str], space: Workspace) -> list[Entry]:
             models[model] = _start(model, space)
         start = None if model is None else models[model]
         found += [Entry(given, load_recipe(given), start) for given in expand([recipes])]
+    found = [replace(entry, start=_told_apart(entry.start, models.values())) for entry in found]
     names = [entry.name for entry in found]
     if len(names) < 2 or len(set(names)) != len(names):
         what = ", ".join(names) or "no recipe"
@@ -105,6 +109,13 @@ def warnings_about(entry: Entry, made: Plan) -> list[str]:
 def _start(text: str, space: Workspace) -> Start:
     model = load_model(locate_model(text, space, where="--recipes"))
     try:
-        return Start(check_name(Path(text).stem), model)
+        return Start(check_name(Path(text).name.removesuffix(".zip")), text, model)
     except UsageError:  # a folder may be called anything
-        return Start(f"model-{model.sha256[:8]}", model)
+        return Start(f"model-{model.sha256[:8]}", text, model)
+
+
+def _told_apart(start: Start | None, all_: Iterable[Start]) -> Start | None:
+    """With the hash in its name, where another model is called the same."""
+    if start is None or all(o.name != start.name or o.model.sha256 == start.model.sha256 for o in all_):
+        return start
+    return replace(start, name=f"{start.name[:MAX_NAME]}-{start.model.sha256[:8]}")

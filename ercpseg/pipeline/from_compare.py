@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ercpseg.documents.comparison import Candidate, Comparison
+from ercpseg.documents.comparison import Candidate, Comparison, Study
 from ercpseg.documents.plan import Plan
 from ercpseg.errors import UsageError
 from ercpseg.pipeline.known import known_name
-from ercpseg.pipeline.study import COMPARISON
+from ercpseg.pipeline.study import COMPARISON, STUDY
 from ercpseg.storage import documents
 from ercpseg.storage.candidates import comparison_folder, study_folder
 from ercpseg.storage.workspace import Workspace
@@ -64,7 +64,12 @@ def winner(dataset: str | Path, workspace: Workspace, study: str | None = None) 
     pins: list[tuple[str, Any]] = []
     said = [f"the comparison says: recipe {overall.given}"]
     if overall.init_from is not None:
-        said.append(f"it began from the model {overall.init_from}: give that to train with --init-from")
+        began = overall.init_from_given or overall.init_from
+        said.append(f"it began from the model {overall.init_from}: train with --init-from {began}")
+    shared = _pinned_for_all(workspace, name, comparison.study)
+    if shared:
+        pins += shared.items()
+        said.append(f"with what the study pinned for all: {', '.join(shared)}")
     for family, verdict in comparison.winners.items():
         if family == "overall" or not verdict.clear or verdict.recipe == overall.recipe:
             continue
@@ -75,6 +80,15 @@ def winner(dataset: str | Path, workspace: Workspace, study: str | None = None) 
         what = f"its {len(found)} other weights of the loss" if found else "which weighs the loss alike"
         said.append(f"for {', '.join(members)} ({family}): {what} from recipe {verdict.recipe}; {verdict.because}")
     return Winner(overall.given, tuple(pins), tuple(said))
+
+
+def _pinned_for_all(workspace: Workspace, name: str, study: str) -> dict[str, Any]:
+    """The pins of a study's candidates, but for folds, which are the dataset's, and time, which was the study's."""
+    path = study_folder(workspace, name, study) / STUDY if study else None
+    if path is None or not path.exists():
+        return {}
+    pinned = documents.load(path, Study).overrides
+    return {key: value for key, value in pinned.items() if key.partition(".")[0] not in ("folds", "schedule")}
 
 
 def differences(taken: Plan, better: Plan, members: list[str]) -> Mapping[str, Any]:

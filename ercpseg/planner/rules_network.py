@@ -115,7 +115,7 @@ def patch(context: Context) -> Advice:
     Because: whole frames need no tiles, no blending, and show where a wire comes from. A tile is as high as the highest
     and as wide as the widest working frame, rounded up to what the network can halve. Above 1024 px, or
     where two do not fit a GPU's memory, tiles of at least 512 px and eight endoscope widths are taken. The patch is the
-    tile, but for a light network on a CPU with thin or tiny structures: there it is half as long (192 px at least),
+    tile, but for a small network on a CPU (light, realtime) with thin or tiny structures: half as long (192 px at least),
     because windows around them teach more per second, and batch normalisation lets the trained network see whole frames.
     A pinned patch is the tile as well, unless that is pinned too; a pinned tile bounds the patch.
     Source: nnU-Net 2.8.1 planner; FRA-Net and Martin 2022 (whole frames); windows: docs/benchmarks.md [E2/E3]

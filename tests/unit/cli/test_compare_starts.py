@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -91,3 +93,19 @@ def test_the_first_at_divides_and_a_file_has_none(tmp_path, monkeypatch, finishe
     assert name == f"auto@model-{load_model(odd).sha256[:8]}"
     with pytest.raises(UsageError, match="cannot be compared"):
         read_entries([], finished)
+
+
+def test_models_of_one_name_are_told_apart_and_a_dot_is_part_of_a_name(tmp_path, finished) -> None:
+    folders = [tmp_path / where for where in ("a/model", "b/model")]
+    for folder in folders:
+        shutil.copytree(finished.model_folder("tiny"), folder)
+    card, sums = folders[1] / "model.json", folders[1] / "SHA256SUMS"  # another model: its card says something else
+    before = hashlib.sha256(card.read_bytes()).hexdigest()
+    card.write_text(card.read_text().replace("Research on", "Tests of"))
+    sums.write_text(sums.read_text().replace(before, hashlib.sha256(card.read_bytes()).hexdigest()))
+    hashes = [load_model(folder).sha256[:8] for folder in folders]
+    entries = read_entries([f"auto@{folder}" for folder in folders], finished)
+    assert [e.name for e in entries] == [f"auto@model-{digest}" for digest in hashes]
+    assert [e.start.given for e in entries if e.start] == [str(folder) for folder in folders]
+    dotted = Path(shutil.copytree(folders[0], tmp_path / "model-v1.0"))
+    assert read_entries([f"auto@{dotted}", "auto"], finished)[0].name == f"auto@model-{hashes[0]}"

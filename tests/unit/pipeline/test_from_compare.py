@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from ercpseg.documents.comparison import Candidate, CandidateRun, Comparison, Verdict
+from ercpseg.documents.comparison import Candidate, CandidateRun, Comparison, Study, Verdict
 from ercpseg.documents.plan import Plan
 from ercpseg.errors import UsageError
 from ercpseg.pipeline.from_compare import differences, winner
-from ercpseg.pipeline.study import COMPARISON
+from ercpseg.pipeline.study import COMPARISON, STUDY
 from ercpseg.planner.budget import Budget
 from ercpseg.planner.plan import make_plan
 from ercpseg.planner.recipes import load_recipe
 from ercpseg.storage import documents
+from ercpseg.storage.candidates import study_folder
 from ercpseg.storage.workspace import Workspace
 from tests.golden.planner.generate import ercp_like, steady
 
@@ -102,7 +103,7 @@ def test_the_overall_winner_brings_its_own(compared: Any) -> None:
     winners["thin"] = winners["overall"] = CLEAR
     found = winner("golden", space)
     assert (found.given, found.pins) == ("unet", ())
-    assert found.said[1] == "it began from the model light: give that to train with --init-from"
+    assert found.said[1] == "it began from the model light: train with --init-from light"
 
 
 def test_a_family_that_is_not_clear_changes_nothing(compared: Any) -> None:
@@ -126,3 +127,22 @@ def test_differences_are_of_the_members_only() -> None:
     a, b = plan(), plan(loss__focal_alpha=FLAT, loss__focal_gamma=dict.fromkeys(FLAT, 0.0))
     assert differences(a, b, ["stone"]) == {"loss.focal_alpha.stone": 1.0, "loss.focal_gamma.stone": 0.0}
     assert differences(a, a, ["stone", "guidewire"]) == {}
+
+
+def test_what_a_study_pinned_for_all_is_pinned_again(compared: Any) -> None:
+    """Else a winner that began from a model could be planned so that the model does not fit."""
+    space, winners = compared
+    folder = study_folder(space, "golden", "pinned")
+    folder.mkdir(parents=True)
+    overrides = {"network.name": "light", "folds.count": 2, "schedule.epochs": 3}
+    study = Study.new(
+        dataset="golden", recipes=(), folds=(0,), seeds=1, time_budget_s=60.0, memory_gb=None, device="cpu", threads=2,
+        overrides=overrides, fingerprint_sha256="0" * 64, splits_sha256="0" * 64,
+    )  # fmt: skip
+    documents.save(folder / STUDY, study)
+    winners["overall"] = CLEAR
+    path = space.root / "compare" / "golden" / COMPARISON
+    documents.save(folder / COMPARISON, documents.load(path, Comparison).model_copy(update={"study": "pinned"}))
+    found = winner("golden", space, "pinned")
+    assert dict(found.pins) == {"network.name": "light"}
+    assert "with what the study pinned for all: network.name" in found.said
