@@ -25,7 +25,7 @@ def compare(
         typer.Option(
             "--recipes",
             help="Names or files of two or more recipes; others are compared with the first. RECIPE@MODEL begins from a "
-            "model, as train --init-from does: auto,auto@light. Default: those of the plan (portfolio.recipes).",
+            "model, as train --init-from does: light,light@light. Default: those of the plan (portfolio.recipes).",
             show_default=False,
         ),
     ] = None,

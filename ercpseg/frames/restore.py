@@ -25,7 +25,7 @@ def restore(
     ``bits`` names the bit of each leading head (parents, which come last, are left out); thresholds are probabilities.
     """
     native = to_native_size(logits[: len(bits)], geometry)
-    bitmask = packed(native, [_logit(thresholds[name]) for name in bits], list(bits.values()))
+    bitmask = packed(native, [logit(thresholds[name]) for name in bits], list(bits.values()))
     return to_numpy(uncut(bitmask, geometry, 0)), uncut(native, geometry, NEVER)
 
 
@@ -114,7 +114,8 @@ def uncut(kept: Array, geometry: Geometry, value: float) -> Array:
     return padded(kept, (top, geometry.native[0] - bottom), (left, geometry.native[1] - right), value)
 
 
-def _logit(probability: float) -> float:
+def logit(probability: float) -> float:
+    """The logit that masks are cut at for a threshold on the probability, rounded to single precision."""
     with np.errstate(divide="ignore"):
         odds = np.float32(probability) / (np.float32(1) - np.float32(probability))
         return float(np.log(odds))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.serving import serving_of
-from ercpseg.frames.arrays import Array
+from ercpseg.frames.arrays import Array, on_device
 from ercpseg.frames.mirror import flips, mean_of_flips
 from ercpseg.frames.prepare import Geometry
 from ercpseg.frames.tiles import predict_tiled
@@ -69,16 +69,22 @@ def validate(  # noqa: PLR0913  # all needed, all keyword-only
     structures, serving = plan.structure_set, serving_of(plan)
     mirrors = flips(serving.mirror_axes)
 
+    def one_pass(tiles: Array) -> Array:
+        if not isinstance(tiles, np.ndarray):
+            return forward(tiles)
+        return forward(torch.from_numpy(np.ascontiguousarray(tiles))).numpy()
+
     def mirrored(tiles: Array) -> Array:
-        return mean_of_flips(tiles, forward, mirrors)
+        return mean_of_flips(tiles, one_pass, mirrors)
 
     rows: list[dict[str, Any]] = []
     for name in track(frames, progress, "Validating", len(frames)):
         image = filled(dataset.load_window(name, serving.frames), serving.frames)
         geometry = Geometry(dataset.index[name].native, dataset.index[name].working)
         with torch.inference_mode():
-            tensor = torch.from_numpy(image).to(device)
-            bitmask = finish(predict_tiled(tensor, serving.tile_px, mirrored), geometry, serving)
+            # Of numpy on a CPU, as in prediction: torch's sums would differ in the last bit.
+            logits = predict_tiled(on_device(image, device.type), serving.tile_px, mirrored)
+            bitmask = finish(logits, geometry, serving)
         images.write_png(output / "labels" / f"{name}.png", bitmask)
         reference = images.read_png(references / f"{name}.png")
         for structure in structures:

@@ -260,6 +260,7 @@ def _within(inner: int, by: str, studies: int) -> str:
 
 
 def _by_series(series: int) -> str:
+    """The warning that goes with folds by series; fewer than two cannot make any."""
     if series < 2:
         raise UsageError(
             f"folds by series need series, and {'one' if series else 'none'} is known",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from ercpseg.documents.plan import PostprocessStep
 from ercpseg.documents.serving import Serving
 from ercpseg.frames.arrays import Array, probability, to_numpy
 from ercpseg.frames.prepare import Geometry
-from ercpseg.frames.restore import odds, restore, restore_exclusive
+from ercpseg.frames.restore import logit, odds, restore, restore_exclusive
 from ercpseg.postprocess.apply import apply_steps, reads_levels
 from ercpseg.postprocess.scene import LEVELS, Levels
 from ercpseg.postprocess.steps import LIMITS
@@ -87,5 +88,15 @@ def scaled(step: PostprocessStep, factor: float) -> PostprocessStep:
 
 
 def _levels(logits: Array) -> Levels:
-    scaled = probability(logits) * LEVELS
-    return np.asarray(np.ceil(scaled) if isinstance(scaled, np.ndarray) else to_numpy(scaled.ceil().byte()), np.uint8)
+    """How many of the probabilities 0, 1/200 … 199/200 a pixel is above, by the very logits that masks are made with."""
+    if isinstance(logits, np.ndarray):
+        return np.searchsorted(_bounds(), logits).astype(np.uint8)
+    import torch
+
+    bounds = torch.from_numpy(_bounds()).to(logits.device)
+    return np.asarray(to_numpy(torch.bucketize(logits, bounds).byte()), np.uint8)
+
+
+@cache
+def _bounds() -> NDArray[np.float32]:
+    return np.array([-np.inf, *(logit(level / LEVELS) for level in range(1, LEVELS))], np.float32)

@@ -27,6 +27,9 @@ TRAIN, TEST = ("240", "80"), ("80", "80")
 SCORES = "scores.csv"
 SEEDS = tuple(range(1, 1 + int(os.environ.get("ERCPSEG_BENCH_SEEDS", "3"))))
 """Where a benchmark trains more than once."""
+METRICS = (("endoscope", "dice"), ("guidewire", "dice"), ("guidewire", "cldice"), ("cbd", "dice"), ("stone", "dice"),
+           ("stone", OBJECTS_F1))  # fmt: skip
+"""What trainings are compared by."""
 NAMES = {"dice": "Dice", "cldice": "clDice", OBJECTS_F1: "objects F1"}
 
 

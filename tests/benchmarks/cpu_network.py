@@ -6,9 +6,9 @@ The two trainings of a seed run side by side, a core each, so that whatever else
 from __future__ import annotations
 
 from ercpseg.documents.scores import FrameScore
-from ercpseg.evaluation.compare import OBJECTS_F1
 from tests.benchmarks.arms import (
     DOMAIN,
+    METRICS,
     MINUTES,
     SEEDS,
     SIZE,
@@ -24,8 +24,6 @@ from tests.benchmarks.arms import (
 )
 
 FIRST, OTHER = "light", "realtime"
-METRICS = (("endoscope", "dice"), ("guidewire", "dice"), ("guidewire", "cldice"), ("cbd", "dice"), ("stone", "dice"),
-           ("stone", OBJECTS_F1))  # fmt: skip
 
 
 def run_benchmark() -> str:

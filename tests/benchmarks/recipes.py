@@ -15,12 +15,13 @@ import numpy as np
 
 from ercpseg.documents.plan import Plan
 from ercpseg.documents.scores import FrameScore
-from ercpseg.evaluation.compare import OBJECTS_F1, Sums, paired_difference, patient_draws, sums
+from ercpseg.evaluation.compare import Sums, paired_difference, patient_draws, sums
 from ercpseg.pipeline.candidates import plan_alike
 from ercpseg.storage import documents
 from tests.benchmarks.arms import (
     DEVICE,
     DOMAIN,
+    METRICS,
     MINUTES,
     NAMES,
     SIZE,
@@ -38,8 +39,6 @@ FIRST = "auto"
 RECIPES = (FIRST, "realtime", "nnunet", "nnunet-resenc-m", "lip6-two-labels", "lip6-one-label", "lip6-cascade",
            "pishro", "martin-endoscope", "martin-guidewire", "fra-net", "ambrosini", "light-unet",
            "light-unet-synthetic-transfer")  # fmt: skip
-COLUMNS = (("endoscope", "dice"), ("guidewire", "dice"), ("guidewire", "cldice"), ("cbd", "dice"), ("stone", "dice"),
-           ("stone", OBJECTS_F1))  # fmt: skip
 
 
 def run_benchmark() -> str:
@@ -79,16 +78,16 @@ def _page(found: Mapping[str, list[FrameScore]], about: Mapping[str, Sequence[An
     draws = patient_draws(len(patients))
     assert draws is not None
     tables: dict[tuple[str, str], dict[str, Sums]] = {}
-    for structure, metric in COLUMNS:
+    for structure, metric in METRICS:
         for name, scores in found.items():
             mine = [score for score in scores if score.structure == structure]
             if mine:
                 tables.setdefault((structure, metric), {})[name] = sums(mine, patients, metric)
-    heads = [f"{structure} {NAMES[metric]}" for structure, metric in COLUMNS]
+    heads = [f"{structure} {NAMES[metric]}" for structure, metric in METRICS]
     rows, gains = [], []
     for name in found:
         values, differences = [], []
-        for column in COLUMNS:
+        for column in METRICS:
             first, mine = tables[column][FIRST], tables[column].get(name)
             if mine is None or mine.value is None:
                 values.append("–")

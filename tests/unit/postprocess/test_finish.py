@@ -9,7 +9,8 @@ import torch
 from ercpseg.documents.plan import PostprocessStep
 from ercpseg.documents.serving import serving_of
 from ercpseg.frames.prepare import Geometry
-from ercpseg.postprocess.finish import at_native_size, finish, native_levels, scaled
+from ercpseg.frames.restore import logit
+from ercpseg.postprocess.finish import _levels, at_native_size, finish, native_levels, scaled
 from ercpseg.postprocess.scene import above
 from tests.unit.core.plans import tiny_plan
 
@@ -60,3 +61,16 @@ def test_a_long_frame_is_no_error_of_the_plan() -> None:
     assert finish(torch.full((3, 1, 512), 3.0), long, serving).shape == (20, 7000)
     wrong = PostprocessStep(name="thin_back", params={"radius_px": 65})
     assert scaled(wrong, 2).params == {"radius_px": 130}  # a plan that says too much is still told so
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+def test_levels_and_masks_agree_to_the_last_bit(kind) -> None:
+    """A pixel next to a threshold is on the same side of it for tuning as for prediction."""
+    thresholds = [0.05, 0.1, 0.3, 0.55, 0.95]
+    cuts = np.array([logit(t) for t in thresholds], np.float32)
+    near = np.stack([np.nextafter(cuts, np.float32(-99)), cuts, np.nextafter(cuts, np.float32(99))])
+    levels = _levels(kind(near))
+    for column, threshold in enumerate(thresholds):
+        assert above(levels[:, column], threshold).tolist() == [False, False, True], threshold
+    ends = _levels(kind(np.array([-30.0, 0.0, 30.0], np.float32)))
+    assert ends.tolist() == [1, 100, 200]
