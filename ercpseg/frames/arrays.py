@@ -70,6 +70,16 @@ def to_numpy(array: Array) -> NDArray[Any]:
     return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
+def bounds_below(array: Array, bounds: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """How many of the ``bounds``, ascending and at most 255, each value is above."""
+    if isinstance(array, np.ndarray):
+        return np.searchsorted(bounds, array).astype(np.uint8)
+    import torch
+
+    found = torch.bucketize(array, torch.from_numpy(bounds).to(array.device))
+    return np.asarray(to_numpy(found.byte()), np.uint8)
+
+
 def probability(logits: Array) -> Array:
     """The logistic function."""
     if isinstance(logits, np.ndarray):

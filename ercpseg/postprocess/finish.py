@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ercpseg.documents.plan import PostprocessStep
 from ercpseg.documents.serving import Serving
-from ercpseg.frames.arrays import Array, probability, to_numpy
+from ercpseg.frames.arrays import Array, bounds_below, probability, to_numpy
 from ercpseg.frames.prepare import Geometry
 from ercpseg.frames.restore import logit, odds, restore, restore_exclusive
 from ercpseg.postprocess.apply import apply_steps, reads_levels
@@ -89,12 +89,7 @@ def scaled(step: PostprocessStep, factor: float) -> PostprocessStep:
 
 def _levels(logits: Array) -> Levels:
     """How many of the probabilities 0, 1/200 … 199/200 a pixel is above, by the very logits that masks are made with."""
-    if isinstance(logits, np.ndarray):
-        return np.searchsorted(_bounds(), logits).astype(np.uint8)
-    import torch
-
-    bounds = torch.from_numpy(_bounds()).to(logits.device)
-    return np.asarray(to_numpy(torch.bucketize(logits, bounds).byte()), np.uint8)
+    return bounds_below(logits, _bounds())
 
 
 @cache
