@@ -53,8 +53,9 @@ STAGES: dict[str, tuple[Stage, ...]] = {
         Stage(202, MIXED, 1250, 260),
         Stage(303, MIXED, 600, 120),
         Stage(404, ROOMS, 2400, 640),
+        Stage(505, ROOMS, 3000, 500),
     ),
-    "realtime": (Stage(202, MIXED, 1250, 188), Stage(404, ROOMS, 2400, 570)),
+    "realtime": (Stage(202, MIXED, 1250, 188), Stage(404, ROOMS, 2400, 570), Stage(505, ROOMS, 3000, 450)),
 }
 
 

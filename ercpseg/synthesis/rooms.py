@@ -89,8 +89,12 @@ class FieldSettings(Section):
 
 
 class AnnotatorSettings(Section):
-    """Errors of a human annotator, put on the masks and on nothing else. All zero: the truth itself."""
+    """A human annotator: what can be seen at all, and errors, put on the masks and on nothing else."""
 
+    sees_duct: float = number(
+        0.65, low=0, high=1, source="least correlation of its shadow with the picture around it; 0 marks all; " + BY_EYE
+    )
+    sees_stone: float = number(0.3, low=0, high=1, source="the same of a stone with the duct around it; " + BY_EYE)
     jitter_px: Spread = spread(0.0, low=0, high=20, source="standard deviation of the outline, over some 20 px")
     dilate_px: Spread = spread(0.0, low=-10, high=10)
     missed: float = chance(0.0, "share of stones and wire pieces that are left out")

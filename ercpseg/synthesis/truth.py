@@ -48,12 +48,13 @@ class WireTruth(Part):
 
 
 class DuctTruth(Part):
-    """The common duct, papilla first; only ``filled_mm`` of it holds contrast and is in the mask."""
+    """The common duct, papilla first; ``filled_mm`` of it holds contrast, ``marked_mm`` can be seen and is in the mask."""
 
     centreline_px: tuple[Point, ...]
     diameter_mm: tuple[float, ...] = Field(description="for each point")
     arc_mm: tuple[float, ...] = Field(description="distance of each point from the papilla along the course")
     filled_mm: tuple[float, float] | None = Field(description="from and to, None without contrast")
+    marked_mm: tuple[float, float] | None = Field(description="from and to, None where none of it can be seen")
     widest_mm: float
     bend_deg: float = Field(description="turn at the first angulation; 180 − this is the distal CBD angle (Kim 2007)")
     bend_mm: float = Field(description="length of the distal arm: papilla to that angulation")
@@ -67,7 +68,9 @@ class StoneTruth(Part):
     short_mm: float
     long_mm: float
     area_px: int = Field(description="of its outline within the filled duct")
-    hidden_frac: float = Field(description="share of it under the endoscope, which the mask leaves out")
+    hidden_frac: float = Field(
+        description="share that the mask leaves out: under the endoscope, or where no duct can be seen"
+    )
     floating: bool
 
 

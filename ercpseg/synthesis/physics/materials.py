@@ -44,7 +44,7 @@ def transmitted(canvas: Canvas) -> Map:
     >>> bool((WATER_PER_MM > 0.018).all() and IODINE_PER_MM[0] > 2 * IODINE_PER_MM[2])
     True
     """
-    total = np.zeros(canvas.view.shape, np.float32)
+    total = np.zeros(canvas.water.shape, np.float32)
     for energy, weight in enumerate(WEIGHTS):
         depth = canvas.water * np.float32(WATER_PER_MM[energy])
         depth += canvas.bone * np.float32(BONE_PER_MM[energy])

@@ -30,6 +30,10 @@ class Canvas:
         """A canvas with nothing on it."""
         return cls(view, *(np.zeros(view.shape, np.float32) for _ in range(4)))
 
+    def copy(self) -> Canvas:
+        """The same, to be drawn on without changing this one."""
+        return Canvas(self.view, self.water.copy(), self.bone.copy(), self.iodine.copy(), self.steel.copy())
+
 
 @dataclass(frozen=True)
 class Tube:

@@ -75,13 +75,22 @@ class Filling:
 
 
 @dataclass(frozen=True)
+class Defect:
+    """A stone as drawn: its centre (y, x) in px, its mask (y, x), and the iodine (y, x; mm·mg/ml) that it displaces."""
+
+    stone: Stone
+    centre: Array
+    mask: Mask
+    displaced: Map
+
+
+@dataclass(frozen=True)
 class Column:
-    """What was drawn: the common duct's mask with its stones inside, and each stone's mask with the stone."""
+    """What was drawn: the common duct's mask with its stones inside, each stone, and the ducts' iodine (mm·mg/ml)."""
 
     mask: Mask
-    stones: tuple[tuple[Stone, Array, Mask], ...]
-    """Stone, centre (y, x) in px, mask (y, x)."""
-    lumen_mm: Map
+    stones: tuple[Defect, ...]
+    iodine: Map
 
 
 def draw_contrast(
@@ -93,6 +102,7 @@ def draw_contrast(
     lumen = np.zeros(shape, np.float32)
     if not filling.present:
         return Column(mask, (), lumen)
+    amount = np.float32(filling.iodine / scale)
     cbd = tree.ducts[0]
     thick_balls(*_placed(canvas, cbd, z_mm, filling), lumen)
     fade = _fade(canvas, cbd, filling, z_mm)
@@ -109,9 +119,9 @@ def draw_contrast(
     lumen *= np.where(trunk | (fade > 0), fade, 1)
     drawn = _stones(canvas, cbd, stones, z_mm, lumen)
     _stones(canvas, cbd, bubbles, z_mm, lumen)
-    shown = tuple((s, c, m & mask) for s, c, m in drawn if (m & mask).sum() >= LEAST_PX)
     streams = 1 + filling.streaming * _grain(rng, canvas)
-    canvas.iodine[...] += lumen * np.float32(filling.iodine / scale) * np.maximum(streams, np.float32(0.15))
+    iodine = lumen * amount * np.maximum(streams, np.float32(0.15))
+    canvas.iodine[...] += iodine
     if filling.gallbladder:
         _draw_gallbladder(canvas, rng, tree, filling, z_mm)
     if filling.pancreatic:
@@ -120,7 +130,8 @@ def draw_contrast(
         canvas.iodine[...] += other * np.float32(filling.iodine * filling.pancreatic / scale)
     if filling.duodenum:
         _draw_duodenum(canvas, rng, tree.ducts[0].points[0], filling, z_mm)
-    return Column(mask, shown, lumen / np.float32(scale))
+    shown = (replace(d, mask=d.mask & mask, displaced=d.displaced * amount) for d in drawn)
+    return Column(mask, tuple(d for d in shown if d.mask.sum() >= LEAST_PX), iodine)
 
 
 def _placed(canvas: Canvas, duct: Duct, z_mm: float, filling: Filling | None = None) -> tuple[Array, Array]:
@@ -166,10 +177,8 @@ def _grain(rng: np.random.Generator, canvas: Canvas, grain_mm: float = NOISE_MM)
     return smooth_noise(rng, canvas.view.shape, knots, canvas.view.shape[1] / canvas.view.shape[0])
 
 
-def _stones(
-    canvas: Canvas, cbd: Duct, defects: tuple[Stone, ...], z_mm: float, lumen: Map
-) -> list[tuple[Stone, Array, Mask]]:
-    """Displace contrast by stones and bubbles."""
+def _stones(canvas: Canvas, cbd: Duct, defects: tuple[Stone, ...], z_mm: float, lumen: Map) -> list[Defect]:
+    """Displace contrast by stones and bubbles; what they displace is in px here."""
     drawn = []
     for stone in defects:
         centre, heading = stone.pose(cbd)
@@ -178,9 +187,9 @@ def _stones(
         turned = float(np.rad2deg(np.arctan2(forward[1], -forward[0])))
         made = displace(stone, (place, turned), canvas.view.scale(z_mm), lumen, canvas.view.mirrored)
         if made is not None:
-            whole = np.zeros(canvas.view.shape, np.bool_)
-            whole[made[0]] = made[1]
-            drawn.append((stone, place, whole))
+            whole, taken = np.zeros(canvas.view.shape, np.bool_), np.zeros(canvas.view.shape, np.float32)
+            whole[made[0]], taken[made[0]] = made[1], made[2]
+            drawn.append(Defect(stone, place, whole, taken))
     return drawn
 
 

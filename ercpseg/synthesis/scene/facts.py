@@ -109,7 +109,7 @@ def _wire(drawn: Drawn, now: Moment, index: int) -> truth.WireTruth:
         bare_from=placed.bare_from,
         seen=tuple(s and i >= placed.bare_from for i, s in enumerate(seen)),
         tip_px=_points(points[-1:])[0],
-        tip_in_duct=_inside(drawn.masks["cbd"], points[-1:])[0],
+        tip_in_duct=_inside(drawn.column.mask & drawn.field, points[-1:])[0],
     )
 
 
@@ -122,6 +122,7 @@ def _duct(drawn: Drawn, now: Moment) -> truth.DuctTruth:
         diameter_mm=tuple(round(2 * float(r), 3) for r in cbd.radius[::_EVERY]),
         arc_mm=tuple(round(float(s), 2) for s in arc_length(cbd.points)[::_EVERY]),
         filled_mm=filled,
+        marked_mm=None if drawn.marked_mm is None else tuple(round(mm, 2) for mm in drawn.marked_mm),
         widest_mm=round(2 * float(cbd.radius.max()), 3),
         bend_deg=round(tree.bend_deg, 2),
         bend_mm=round(tree.bend_mm, 2),
@@ -131,13 +132,13 @@ def _duct(drawn: Drawn, now: Moment) -> truth.DuctTruth:
 
 def _stones(drawn: Drawn) -> tuple[truth.StoneTruth, ...]:
     found = []
-    for stone, centre, mask in drawn.column.stones:
-        area = int(mask.sum())
-        left = int((mask & drawn.masks["stone"]).sum())
+    for defect in drawn.column.stones:
+        stone, area = defect.stone, int(defect.mask.sum())
+        left = int((defect.mask & drawn.masks["stone"]).sum())
         if left:
             found.append(
                 truth.StoneTruth(
-                    centre_px=_points(centre[None])[0],
+                    centre_px=_points(defect.centre[None])[0],
                     short_mm=round(stone.diameter_mm, 3),
                     long_mm=round(stone.diameter_mm * stone.elongation, 3),
                     area_px=area,

@@ -19,6 +19,7 @@ from ercpseg.synthesis.scene.moment import Moment
 from ercpseg.synthesis.scene.patient import generator
 from ercpseg.synthesis.scene.scope import draw_scope
 from ercpseg.synthesis.scene.view import View
+from ercpseg.synthesis.scene.visible import Sight, mark
 from ercpseg.synthesis.scene.wires import draw_catheter, draw_wire
 
 STRUCTURES = DEFAULT_STRUCTURES
@@ -30,10 +31,14 @@ FWHM = 2.355
 
 @dataclass(frozen=True)
 class Drawn:
-    """A moment on a canvas, with its truth: masks by structure, the duct's column, and the wires' courses in px."""
+    """A moment on a canvas, with its truth: masks by structure, the duct's column, and the wires' courses in px.
+
+    ``marked_mm`` is what of the duct is in its mask, from and to.
+    """
 
     canvas: Canvas
     masks: dict[str, Mask]
+    marked_mm: tuple[float, float] | None
     column: Column
     wires: tuple[Array, ...]
     field: Mask
@@ -53,6 +58,7 @@ def draw_moment(now: Moment) -> Drawn:
         canvas.bone[...] = who.anatomy.at(who.anatomy.bone, view, now.table_mm)
     inside = Canvas(organs, canvas.water, canvas.bone, canvas.iodine, canvas.steel)
     column = draw_contrast(inside, who.tree, now.filling, now.stones, who.bubbles, who.duct_z_mm)
+    undisturbed = canvas.copy()
     draw_foreign(canvas, who.foreign, now.breath_mm)
     if now.catheter is not None:
         draw_catheter(inside, who.catheter, now.catheter, who.duct_z_mm)
@@ -66,12 +72,11 @@ def draw_moment(now: Moment) -> Drawn:
     masks = dict.fromkeys(STRUCTURES, np.zeros(view.shape, np.bool_))
     masks["endoscope"] = scope & field
     masks["guidewire"] = _wire_mask(now, wires, scope) & field
-    masks["cbd"] = column.mask & field
-    stones = np.zeros(view.shape, np.bool_)
-    for _, _, mask in column.stones:
-        stones |= mask
+    sight = Sight(undisturbed, who.light, who.chain.quanta_per_mm2, field & ~scope)
+    marked, duct, stones = mark(sight, inside, column, now)
+    masks["cbd"] = duct & field
     masks["stone"] = stones & field & ~scope
-    return Drawn(canvas, masks, column, wires, field, organs, scope_view)
+    return Drawn(canvas, masks, marked, column, wires, field, organs, scope_view)
 
 
 def _wire_mask(now: Moment, wires: tuple[Array, ...], scope: Mask) -> Mask:

@@ -102,8 +102,8 @@ def sample_bubbles(rng: np.random.Generator, duct: Duct) -> tuple[Stone, ...]:
 
 def displace(
     stone: Stone, pose: tuple[Array, float], scale: float, lumen: Map, mirrored: bool
-) -> tuple[tuple[slice, slice], Mask] | None:
-    """Take the stone's thickness in px out of ``lumen`` (y, x) and give where it shows: (window, mask).
+) -> tuple[tuple[slice, slice], Mask, Map] | None:
+    """Take the stone's thickness in px out of ``lumen`` (y, x); gives a window, the stone's mask and what is taken there.
 
     ``pose`` is the centre in px and the heading in degrees of the picture, ``scale`` px per mm. Fuller than an
     ellipsoid (``flat`` > 2): stones mould to the lumen and show flat in real frames.
@@ -128,5 +128,6 @@ def displace(
     chord_px = 2 * radius * np.maximum(1 - rho**stone.flat, 0) ** (1 / stone.flat)
     there: Map = lumen[window]
     inside = (rho < 1) & (there > 0)
-    there -= np.minimum(there, chord_px.astype(np.float32)) * np.float32(1 - stone.opacity)
-    return window, inside
+    taken = np.minimum(there, chord_px.astype(np.float32)) * np.float32(1 - stone.opacity)
+    there -= taken
+    return window, inside, taken

@@ -63,8 +63,9 @@ def test_a_stone_takes_contrast_away_and_keeps_its_size(view):
     plain, canvas = Canvas.empty(view), Canvas.empty(view)
     draw_contrast(plain, tree(), FULL, (), (), 0.0)
     column = draw_contrast(canvas, tree(), FULL, (stone,), (), 0.0)
-    ((_, centre, mask),) = column.stones
-    np.testing.assert_allclose(centre, [49.5, 39.5])
+    (defect,) = column.stones
+    mask = defect.mask
+    np.testing.assert_allclose(defect.centre, [49.5, 39.5])
     assert mask.sum() == pytest.approx(np.pi / 4 * 12**2, rel=0.04)  # 6 mm are 12 px
     # A ball of 6 mm in a tube of 8 mm leaves 2 mm of contrast in the middle.
     assert canvas.iodine[49:51, 39:41] == pytest.approx(2 * 100, rel=0.06)

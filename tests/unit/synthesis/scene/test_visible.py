@@ -1,0 +1,165 @@
+"""What an annotator can see of ducts and stones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ercpseg.synthesis.physics.materials import IODINE_PER_MM, WATER_PER_MM
+from ercpseg.synthesis.scene.canvas import Canvas
+from ercpseg.synthesis.scene.contrast import draw_contrast
+from ercpseg.synthesis.scene.facts import facts
+from ercpseg.synthesis.scene.moment import moment
+from ercpseg.synthesis.scene.patient import Patient
+from ercpseg.synthesis.scene.render import draw_moment
+from ercpseg.synthesis.scene.stones import Stone
+from ercpseg.synthesis.scene.visible import Sight, from_to, sampled
+from tests.unit.synthesis.conftest import HEIGHT, changed
+from tests.unit.synthesis.scene.test_ducts import FULL, NO_FACETS, tree
+
+MANY = 1e9
+"""Quanta per mm²: no noise."""
+
+
+def sight(canvas, quanta=MANY):
+    return Sight(canvas, np.ones(canvas.view.shape, np.float32), quanta, np.ones(canvas.view.shape, np.bool_))
+
+
+def stripes(view, axis, period):
+    at = np.arange(view.shape[axis]) // (period // 2) % 2
+    return np.broadcast_to(at[:, None] if axis == 0 else at[None, :], view.shape).astype(np.float32)
+
+
+def test_what_is_alone_explains_the_picture(view):
+    canvas = Canvas.empty(view)
+    canvas.iodine[...] = 50 * stripes(view, 1, 8)
+    found = sight(canvas).likeness(canvas.iodine.copy(), np.ones(view.shape, np.bool_), 8)
+    np.testing.assert_allclose(found, 1, atol=1e-3)
+
+
+def test_two_that_have_nothing_to_do_with_each_other_share_the_picture(view):
+    """Stripes across stripes of the same contrast: half of the variance each, a correlation of √½."""
+    canvas = Canvas.empty(view)
+    own = 5 * stripes(view, 1, 8)
+    canvas.iodine[...] = own
+    canvas.water[...] = 5 * stripes(view, 0, 8) * np.float32(IODINE_PER_MM[1] / WATER_PER_MM[1])
+    found = sight(canvas).likeness(own, np.ones(view.shape, np.bool_), 10)
+    assert np.median(found[20:-20, 20:-20]) == pytest.approx(np.sqrt(0.5), abs=0.04)
+
+
+def test_noise_hides_as_its_variance_says(view):
+    """Relative variance of n quanta is 1/n; as much as the stripes' own variance leaves √½ of the correlation."""
+    canvas = Canvas.empty(view)
+    own = 5 * stripes(view, 1, 8)
+    canvas.iodine[...] = own
+    contrast = float(5 * IODINE_PER_MM.mean())
+    quanta = 1 / (contrast**2 / 4) / 0.25  # per mm², of pixels of 0.25 mm²
+    found = sight(canvas, quanta).likeness(own, np.ones(view.shape, np.bool_), 10)
+    assert np.median(found[20:-20, 20:-20]) == pytest.approx(np.sqrt(0.5), abs=0.06)
+
+
+def test_what_is_hidden_counts_for_nothing(view):
+    """An endoscope over half of the picture takes its own shadow out of the comparison."""
+    canvas = Canvas.empty(view)
+    own = 50 * stripes(view, 1, 8)
+    canvas.iodine[...] = own
+    canvas.water[:, 40:] += 100 * stripes(view, 0, 6)[:, 40:]
+    bare = np.ones(view.shape, np.bool_)
+    bare[:, 40:] = False
+    looked = replace(sight(canvas), bare=bare)
+    np.testing.assert_allclose(looked.likeness(own, bare, 8)[:, :34], 1, atol=1e-3)
+    assert sight(canvas).likeness(own, bare, 8)[:, 34:40].mean() < 0.8
+    assert not replace(looked, bare=~bare & bare).likeness(own, bare, 8).any()
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([0.9, 0.9, 0.9, 0.9], (0, 3)),
+        ([0.1, 0.9, 0.2, 0.9], (1, 3)),  # a gap is bridged
+        ([np.nan, 0.9, 0.9, np.nan], (1, 2)),
+        ([np.nan, 0.1, 0.9, 0.1], None),  # one place of three
+        ([np.nan] * 4, None),
+    ],
+)
+def test_from_the_first_to_the_last_that_shows(seen, expected):
+    assert from_to(np.array(seen, np.float32), 0.5, 0.5) == expected
+
+
+def test_places_outside_of_the_picture_have_no_value():
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    found = sampled(values, np.array([[0.4, 1.6], [-0.6, 0], [1, 3]]))
+    np.testing.assert_array_equal(found, [2, np.nan, np.nan])
+
+
+@pytest.fixture(scope="module")
+def filled(busy):
+    """Draws a patient's frame with numbers of one's own."""
+
+    def taken(number=0, **sections):
+        return draw_moment(moment(Patient.sample(changed(busy, **sections), 3, number, HEIGHT), 0))
+
+    return taken
+
+
+def test_clear_contrast_is_marked_whole_and_faint_contrast_mostly_not(filled):
+    """5 mg/ml in 8 mm take 3 % of the beam away: seen where nothing else is."""
+    faint = [filled(number, duct={"iodine_mg_per_ml": [5], "partial": 0.0}) for number in range(8)]
+    shown = [drawn for drawn in faint if drawn.marked_mm is not None]
+    assert len(shown) <= 3
+    for drawn in faint:
+        assert drawn.column.mask.any()
+        assert drawn.masks["cbd"].any() == (drawn.marked_mm is not None)
+        assert drawn.masks["cbd"].any() or not drawn.masks["stone"].any()
+    for number in range(8):
+        clear = filled(number, duct={"iodine_mg_per_ml": [300], "partial": 0.0})
+        whole = clear.column.mask & clear.field
+        assert clear.masks["cbd"].sum() > 0.9 * whole.sum()
+
+
+def test_an_annotator_who_sees_everything_marks_everything(filled):
+    faint = filled(duct={"iodine_mg_per_ml": [5], "partial": 0.0}, annotator={"sees_duct": 0.0, "sees_stone": 0.0})
+    np.testing.assert_array_equal(faint.masks["cbd"], faint.column.mask & faint.field)
+    stones = np.logical_or.reduce([defect.mask for defect in faint.column.stones])
+    np.testing.assert_array_equal(faint.masks["stone"], stones & faint.field & ~faint.masks["endoscope"])
+
+
+def test_more_contrast_never_shows_less(filled):
+    areas = [
+        filled(2, duct={"iodine_mg_per_ml": [amount], "partial": 0.0}).masks["cbd"].sum()
+        for amount in (5, 15, 40, 120, 300)
+    ]
+    assert areas == sorted(areas)
+    assert areas[0] < areas[-1]
+
+
+def test_masks_are_parts_of_what_holds_contrast_and_the_document_says_which(busy):
+    cut = 0
+    for number in range(24):
+        now = moment(Patient.sample(changed(busy, duct={"iodine_mg_per_ml": [12, 60]}), 8, number, HEIGHT), 0)
+        drawn = draw_moment(now)
+        duct = facts(drawn, now).duct
+        assert not (drawn.masks["cbd"] & ~drawn.column.mask).any()
+        assert not (drawn.masks["stone"] & ~drawn.masks["cbd"]).any()
+        assert drawn.masks["cbd"].any() <= (duct.marked_mm is not None)
+        if duct.marked_mm is not None:
+            assert duct.filled_mm[0] <= duct.marked_mm[0] < duct.marked_mm[1] <= duct.filled_mm[1]
+            whole = drawn.column.mask & drawn.field
+            assert (duct.marked_mm == duct.filled_mm) == bool((drawn.masks["cbd"] == whole).all())
+            cut += duct.marked_mm != duct.filled_mm
+    assert cut >= 3
+
+
+def test_a_row_of_stones_shows_as_a_row_and_one_without_contrast_around_does_not(view):
+    """Three that touch take the very contrast away that one of them needs to stand out."""
+    stones = tuple(Stone(at, 0.0, 6.0, 1.0, 0.0, 0.0, 2.0, NO_FACETS, False) for at in (9.0, 15.0, 21.0))
+    canvas = Canvas.empty(view)
+    column = draw_contrast(canvas, tree(), FULL, stones, (), 0.0)
+    middle, all_ = column.stones[1], sum(defect.displaced for defect in column.stones)
+    looked, scale = sight(canvas), 2.0
+    together = np.median(looked.likeness(-all_, middle.mask, 6 * scale, among=column.mask)[middle.mask])
+    alone = np.median(looked.likeness(-middle.displaced, middle.mask, 6 * scale, among=column.mask)[middle.mask])
+    assert together > alone
+    assert together > 0.5
