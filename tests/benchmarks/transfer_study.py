@@ -138,8 +138,9 @@ def _page(found: dict[tuple[str, int, str], list[FrameScore]]) -> str:
                 rows.append(f"| {target} | {count} | {structure} {NAMES[metric]} | {' | '.join(cells)} |")
     return (
         "## A handful of frames, with and without shipped weights\n\n"
-        f"{MINUTES:g} minutes a training, one core each. *Without*: the automatic plan from random weights. *With*: the "
-        "few-shot plan, begun from `light`; 0 frames: `light` as it is. The synthetic room is one that `light` never saw, "
+        f"{MINUTES:g} minutes a training, one core each. *Without*: the automatic plan from random weights (on a CPU "
+        "the larger network `realtime`). *With*: the few-shot plan, begun from `light`, for angiograms by a pin; 0 frames: "
+        "`light` as it is. The synthetic room is one that `light` never saw, "
         f"{TEST} test frames of as many patients. Angiograms have no patients, so their intervals are by frame, and no "
         "structure that `light` knows. The six real ERCP frames are few, of one hospital, and scenes were changed beside "
         "them. No mirroring in prediction; 95 % intervals by a bootstrap of patients.\n\n"
