@@ -109,6 +109,9 @@ class StoneSettings(Section):
     count: Spread = spread(1, 1.4, 6.99, low=1, high=20)
     diameter_mm: Spread = spread(3, 6, 16, low=1, high=40, source="large from 15 mm (ESGE 2019)")
     impacted: float = chance(0.15)
+    packed: float = chance(
+        0.15, "stones that fill the lumen lie one against another; one of two real frames with stones"
+    )
     opacity: Spread = spread(0, 0.12, low=0, high=1, source="attenuation above bile, as a share of the contrast's")
     bubbles: float = chance(0.06)
 

@@ -51,7 +51,8 @@ def sample_stones(rng: np.random.Generator, spec: StoneSettings, duct: Duct, sco
     """Draw stones, mostly where the endoscope does not hide them."""
     if not happens(rng, spec.present):
         return ()
-    wanted, impacted = int(draw(rng, spec.count)), happens(rng, spec.impacted)
+    wanted, impacted, packed = int(draw(rng, spec.count)), happens(rng, spec.impacted), happens(rng, spec.packed)
+    wanted = max(wanted, int(rng.integers(2, 5))) if packed else wanted
     s = arc_length(duct.points)
     hidden = nearest_mm(duct.points, scope.limbs) < 0.55 * scope.tip_mm + 1.5
     free = ~hidden & (s > 0.04 * s[-1]) & (s < 0.93 * s[-1]) & (2 * duct.radius > LEAST_MM)
@@ -63,27 +64,29 @@ def sample_stones(rng: np.random.Generator, spec: StoneSettings, duct: Duct, sco
             break
         places = np.flatnonzero(free)
         # Stones gather: a further one mostly lies next to one that is there.
-        if stones and rng.random() < 0.65:
+        if stones and (rng.random() < 0.65 or packed):
             away = np.abs(s[places] - stones[-1].place_mm)
             place = int(places[away.argmin()])
         else:
             place = int(places[0]) if impacted and not stones else int(rng.choice(places))
         size = typical * rng.uniform(0.8, 1.2) if similar else draw(rng, spec.diameter_mm)
         room = 2 * float(duct.radius[place])
-        diameter = float(
-            np.clip(size, LEAST_MM, room * (rng.uniform(0.92, 1.0) if impacted else rng.uniform(0.7, 0.97)))
-        )
+        fills = rng.uniform(0.92, 1.0) if impacted else rng.uniform(0.85, 0.98) if packed else rng.uniform(0.7, 0.97)
+        diameter = float(max(room * fills, LEAST_MM) if packed else np.clip(size, LEAST_MM, room * fills))
+        askew_deg = 6 if packed else 25
         count = int(rng.integers(3, 7)) if faceted else int(rng.integers(5, 9))
         turns = np.arange(count) * 360 / count + rng.uniform(-25, 25, count)
         near = (0.72, 0.95) if faceted else (0.9, 1.0)
         stones.append(
             Stone(
-                float(s[place]), float(rng.uniform(-1, 1)), diameter, rng.uniform(1.0, 1.5), rng.uniform(-25, 25),
-                draw(rng, spec.opacity), rng.uniform(2.0, 4.5),
-                np.stack([turns, rng.uniform(*near, count)], axis=1), floating=not impacted and rng.random() < 0.6,
+                float(s[place]), float(rng.uniform(-1, 1)), diameter, rng.uniform(1.0, 1.5),
+                rng.uniform(-askew_deg, askew_deg), draw(rng, spec.opacity), rng.uniform(2.0, 4.5),
+                np.stack([turns, rng.uniform(*near, count)], axis=1), floating=not (impacted or packed) and rng.random() < 0.6,
             )
         )  # fmt: skip
-        free &= np.abs(s - s[place]) > 0.55 * diameter * stones[-1].elongation + 0.3 * size
+        long_mm = diameter * stones[-1].elongation
+        apart = long_mm + rng.uniform(0, 0.8) if packed else 0.55 * long_mm + 0.3 * size
+        free &= np.abs(s - s[place]) > apart
     return tuple(stones)
 
 
