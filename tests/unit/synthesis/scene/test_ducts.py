@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from ercpseg.synthesis.scene.contrast import Filling, draw_contrast
 from ercpseg.synthesis.scene.ducts import Duct, Tree, turn_deg
 from ercpseg.synthesis.scene.patient import Patient
 from ercpseg.synthesis.scene.stones import Stone
+from tests.unit.synthesis.conftest import changed
 
 STRAIGHT = Duct(np.stack([np.arange(15.0, -16.0, -1.0), np.zeros(31)], axis=1), np.full(31, 4.0))
 ASIDE = Duct(STRAIGHT.points + np.array([0, 200.0]), np.full(31, 1.0))
@@ -135,3 +138,24 @@ def test_contrast_runs_in_from_the_papilla():
 
 def test_arc_lengths_of_the_trunk_are_millimetres():
     assert arc_length(STRAIGHT.points)[-1] == pytest.approx(STRAIGHT.length_mm) == pytest.approx(30)
+
+
+def test_packed_stones_fill_the_lumen_and_lie_one_against_another(busy):
+    """Steps of the course are 1 mm, so is what chance adds to the gap between two, at most."""
+    rows = 0
+    for number in range(12):
+        who = Patient.sample(changed(busy, stone={"packed": 1.0, "impacted": 0.0}), 6, number, 64, bare=True)
+        cbd = who.tree.ducts[0]
+        s = arc_length(cbd.points)
+        stones = sorted(who.stones, key=lambda stone: stone.place_mm)
+        for stone in stones:
+            room = 2 * float(np.interp(stone.place_mm, s, cbd.radius))
+            assert 0.85 * room <= max(stone.diameter_mm, 2.0) <= max(0.98 * room, 2.0)
+            assert not stone.floating
+        if len(stones) < 2:
+            continue
+        gaps = [b.place_mm - a.place_mm for a, b in pairwise(stones)]
+        longest = max(stone.diameter_mm * stone.elongation for stone in stones)
+        assert min(gaps) > 0.5 * min(stone.diameter_mm for stone in stones)
+        rows += max(gaps) <= longest + 2
+    assert rows >= 6

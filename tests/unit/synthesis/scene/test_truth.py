@@ -184,18 +184,25 @@ def test_a_document_survives_its_file(scenes):
     ],
 )
 def test_look_alikes_change_the_picture_and_no_mask(busy, kind, section, name):
-    def taken(share):
-        now = moment(Patient.sample(changed(busy, **{section: {name: share}}), 5, 1, 256, bare=True), 0)
+    """Other contrast may hide a duct from an annotator; it never becomes one."""
+    everything = {} if section == "device" else {"annotator": {"sees_duct": 0.0, "sees_stone": 0.0}}
+
+    def taken(number, share):
+        domain = changed(busy, **{section: {name: share}}, **everything)
+        now = moment(Patient.sample(domain, 5, number, 256, bare=True), 0)
         drawn = draw_moment(now)
         return drawn, facts(drawn, now)
 
-    (without, truth), (with_, more) = taken(0.0), taken(1.0)
-    assert kind in more.unlabelled
-    assert kind not in truth.unlabelled
-    for structure in DEFAULT_STRUCTURES:
-        np.testing.assert_array_equal(with_.masks[structure], without.masks[structure])
-    change = np.abs(with_.canvas.steel - without.canvas.steel) + np.abs(with_.canvas.iodine - without.canvas.iodine)
-    assert (change > 0.02).sum() > 20
+    changes = []
+    for number in range(3):
+        (without, truth), (with_, more) = taken(number, 0.0), taken(number, 1.0)
+        assert kind in more.unlabelled
+        assert kind not in truth.unlabelled
+        for structure in DEFAULT_STRUCTURES:
+            np.testing.assert_array_equal(with_.masks[structure], without.masks[structure])
+        change = np.abs(with_.canvas.steel - without.canvas.steel) + np.abs(with_.canvas.iodine - without.canvas.iodine)
+        changes.append((change > 0.02).sum())
+    assert max(changes) > 20  # it may lie out of one patient's picture
 
 
 def test_catheters_cover_wires_and_are_not_labelled(busy):
