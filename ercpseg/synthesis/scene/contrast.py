@@ -58,8 +58,9 @@ class Filling:
         levels = int(rng.integers(1, 8)) if happens(rng, spec.intrahepatic) and last == length_mm else 0
         # Wide ducts hold thinner contrast: what an endoscopist aims at is its darkness.
         iodine = draw(rng, spec.iodine_mg_per_ml) * float(np.clip(9 / widest_mm, 0.5, 1.6))
-        others = [rng.uniform(0.25, 1.0) if happens(rng, p) else 0.0 for p in (spec.gallbladder, spec.cystic_duct)]
-        more = [rng.uniform(0.2, 0.8) if happens(rng, p) else 0.0 for p in (spec.pancreatic_duct, spec.duodenum)]
+        # Drawn in every case: whether the gallbladder is filled changes nothing else.
+        others = [rng.uniform(0.25, 1.0) * happens(rng, p) for p in (spec.gallbladder, spec.cystic_duct)]
+        more = [rng.uniform(0.2, 0.8) * happens(rng, p) for p in (spec.pancreatic_duct, spec.duodenum)]
         return cls(
             present, first, last, rng.uniform(1, 8), levels, iodine, draw(rng, spec.branch_iodine), draw(rng, spec.streaming),
             gallbladder=others[0], cystic=max(others), pancreatic=more[0], duodenum=more[1],
