@@ -26,6 +26,7 @@ from ercpseg.synthesis.scene.facts import facts
 from ercpseg.synthesis.scene.moment import moment
 from ercpseg.synthesis.scene.patient import Patient, domain_key, generator
 from ercpseg.synthesis.scene.render import draw_moment
+from ercpseg.synthesis.scene.visible import Marks
 
 DEPTHS: dict[str, tuple[float, float]] = {
     "endoscope": (1.0, 2.4),
@@ -51,7 +52,10 @@ class BackgroundStudio:
         height, width = background.grey.shape
         frame = domain.frame.model_copy(update={"aspect": width / height, "pixel_aspect": (1.0,), "bits": 8})
         sized = domain.model_copy(update={"frame": frame})
-        return cls(Patient.sample(sized, seed, number, height, bare=True), background)
+        who = Patient.sample(sized, seed, number, height, bare=True)
+        # The background is the beam that what is drawn takes from: contrast may be lost in its shadows, too.
+        light = before_curve(background, who)
+        return cls(replace(who, light=light, exposed=who.exposed & background.field), background)
 
     @property
     def spacing(self) -> Spacing | None:
@@ -65,28 +69,31 @@ class BackgroundStudio:
 
     def frame(self, number: int) -> SyntheticFrame:
         """Independent frame ``number``."""
-        return self._taken(number, series=False)
+        return self._taken(number, None, series=False)[1]
 
     def series(self, count: int) -> Iterator[SyntheticFrame]:
         """A series before a background that stands still."""
+        before: Marks | None = None
         for number in range(count):
-            yield self._taken(number, series=True)
+            before, frame = self._taken(number, before, series=True)
+            yield frame
 
-    def _taken(self, number: int, *, series: bool) -> SyntheticFrame:
+    def _taken(self, number: int, before: Marks | None, *, series: bool) -> tuple[Marks, SyntheticFrame]:
         now = moment(self.who, number, series=series)
-        drawn = draw_moment(now)
-        field = drawn.field & self.background.field
+        drawn = draw_moment(now, before)
         passed = transmitted(drawn.canvas)
-        pixels = composite(self.background, passed, self.who, generator(*now.pixel_seed))
-        masks = {name: mask & field for name, mask in drawn.masks.items()}
-        seen = replace(drawn, masks=masks, field=field)
-        return SyntheticFrame(
-            pixels=pixels,
-            masks=annotate(masks, field, self.who.domain.annotator, now.pixel_seed),
-            field=field,
+        return drawn.marks, SyntheticFrame(
+            pixels=composite(self.background, passed, self.who, generator(*now.pixel_seed)),
+            masks=annotate(drawn.masks, drawn.field, self.who.domain.annotator, now.pixel_seed),
+            field=drawn.field,
             bits=8,
-            truth=facts(seen, now),
+            truth=facts(drawn, now),
         )
+
+
+def before_curve(background: Background, who: Patient) -> Map:
+    """The signal (y, x) that the room's curve would have made the background's grey from."""
+    return np.asarray(np.maximum(background.grey, np.float32(1 / 512)) ** np.float32(1 / who.curve.gamma), np.float32)
 
 
 def composite(background: Background, passed: Map, who: Patient, rng: np.random.Generator) -> NDArray[np.uint16]:
@@ -98,7 +105,7 @@ def composite(background: Background, passed: Map, who: Patient, rng: np.random.
     share = np.float32(chain.scatter)
     passed = (1 - share) * passed + share * smeared(passed, chain.scatter_mm / view.mm_per_px[0])
     gamma = np.float32(who.curve.gamma)
-    signal = np.maximum(background.grey, np.float32(1 / 512)) ** (1 / gamma)
+    signal = before_curve(background, who)
     quanta = np.float32(chain.quanta_per_mm2 * view.mm_per_px[0] * view.mm_per_px[1])
     # Relative variance of n quanta is 1/n: the background shows 1/(n·s) already, what passes should show 1/(n·s·T).
     extra = np.sqrt(np.maximum(1 / np.maximum(passed, np.float32(0.01)) - 1, 0) / (quanta * signal + 1))

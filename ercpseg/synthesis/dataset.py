@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ercpseg.errors import Interrupted, StorageError, UsageError
+from ercpseg.errors import DocumentError, Interrupted, StorageError, UsageError
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import flush, remove_leftovers
@@ -234,10 +234,18 @@ def _check_folder(out: Path) -> None:
             raise UsageError("there are files already", where=folder, todo="name a new folder or empty this one")
 
 
+def _began(path: Path) -> Request | None:
+    """What a folder was begun with; None where this version cannot say."""
+    try:
+        return documents.load(path, Request)
+    except DocumentError:
+        return None
+
+
 def _check_content(out: Path, request: Request) -> None:
     """An unfinished or finished folder may be gone on with by the very same request only."""
     for name in (UNDER_WAY, FINISHED):
-        if (out / name).is_file() and documents.load(out / name, Request) != request:
+        if (out / name).is_file() and _began(out / name) != request:
             raise UsageError(
                 "there are files already, made from other numbers or by another version",
                 where=out,

@@ -18,9 +18,12 @@ MAX_PATIENTS = MAX_FRAMES_PER_PATIENT = 10_000
 
 
 class Request(Document):
-    """``synthesis.json`` of a synthetic dataset: the same request gives the same files."""
+    """``synthesis.json`` of a synthetic dataset: the same request gives the same files.
 
-    SCHEMA: ClassVar[str] = "ercpseg.synthesis/1"
+    The number of its schema grows with every change of what scenes or masks look like, so that no folder mixes two of them.
+    """
+
+    SCHEMA: ClassVar[str] = "ercpseg.synthesis/2"
     domain: Domain
     others: tuple[Domain, ...] = Field(default=(), description="further domains; patients take turns between all")
     frames: int = Field(description="frames in all")

@@ -20,6 +20,7 @@ from ercpseg.synthesis.scene.facts import facts
 from ercpseg.synthesis.scene.moment import Moment, moment
 from ercpseg.synthesis.scene.patient import Patient
 from ercpseg.synthesis.scene.render import Drawn, draw_moment, exposed, stored
+from ercpseg.synthesis.scene.visible import Marks
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ class SceneStudio:
     def series(self, count: int) -> Iterator[SyntheticFrame]:
         """Frames at the room's pulse rate; each keeps a share of the one before (lag, recursive filter)."""
         before: Map | None = None
+        marks: Marks | None = None
         lag = np.float32(self.who.chain.lag)
         for number in range(count):
             now = moment(self.who, number, series=True)
-            drawn = draw_moment(now)
+            drawn = draw_moment(now, marks)
+            marks = drawn.marks
             signal = exposed(drawn, now)
             before = signal if before is None else np.asarray((1 - lag) * signal + lag * before)
             yield self._finished(before, drawn, now)

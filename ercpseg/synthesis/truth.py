@@ -69,7 +69,7 @@ class StoneTruth(Part):
     long_mm: float
     area_px: int = Field(description="of its outline within the filled duct")
     hidden_frac: float = Field(
-        description="share that the mask leaves out: under the endoscope, or where no duct can be seen"
+        description="share that the mask leaves out: under the endoscope, or in a part of the duct that cannot be seen"
     )
     floating: bool
 
@@ -77,7 +77,7 @@ class StoneTruth(Part):
 class Truth(Document):
     """Everything known of a frame."""
 
-    SCHEMA: ClassVar[str] = "ercpseg.truth/1"
+    SCHEMA: ClassVar[str] = "ercpseg.truth/2"
     domain: str
     domain_sha256: str
     seed: int

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ercpseg.structures import Mask
 from ercpseg.synthesis.curves import Array, Map, arc_length, course, direction
@@ -16,6 +17,7 @@ from ercpseg.synthesis.raster import near, spaced, thick_balls
 from ercpseg.synthesis.scene.canvas import Canvas
 from ercpseg.synthesis.scene.ducts import Duct, Tree
 from ercpseg.synthesis.scene.stones import Stone, displace
+from ercpseg.synthesis.scene.view import View
 
 LEAST_PX = 4
 """A stone of fewer pixels is not called one."""
@@ -77,8 +79,12 @@ class Filling:
 
 @dataclass(frozen=True)
 class Defect:
-    """A stone as drawn: its centre (y, x) in px, its mask (y, x), and the iodine (y, x; mm·mg/ml) that it displaces."""
+    """A stone as drawn: its number among the patient's, its centre (y, x) in px, its mask and what it displaces (y, x).
 
+    What is displaced is iodine in mm·mg/ml, of contrast that does not stream.
+    """
+
+    number: int
     stone: Stone
     centre: Array
     mask: Mask
@@ -148,17 +154,25 @@ def _placed(canvas: Canvas, duct: Duct, z_mm: float, filling: Filling | None = N
 
 def _fade(canvas: Canvas, cbd: Duct, filling: Filling, z_mm: float) -> Map:
     """1 where the common duct is full, falling to 0 at the open ends of its column; 0 far from the duct."""
-    scale = canvas.view.scale(z_mm)
-    seen = near(canvas.view.pixels(cbd.points, z_mm), (float(cbd.radius.max()) + 1) * scale, canvas.view.shape)
-    along = seen.along / np.float32(scale)
+    flat, along = along_mm(canvas.view, cbd, z_mm)
     fade = np.ones_like(along)
     if filling.first_mm > 0:
         fade = fade * np.clip((along - filling.first_mm) / filling.fade_mm + 1, 0, 1)
     if filling.last_mm < cbd.length_mm:
         fade = fade * np.clip((filling.last_mm - along) / filling.fade_mm + 1, 0, 1)
     result = np.zeros(canvas.view.shape, np.float32)
-    result.reshape(-1)[seen.flat] = fade
+    result.reshape(-1)[flat] = fade
     return result
+
+
+def along_mm(view: View, duct: Duct, z_mm: float) -> tuple[NDArray[np.intp], Map]:
+    """Flat indices (m,) of the pixels near a duct, and how far along its course (m,) in mm each lies.
+
+    Arc lengths in px are looked up, not scaled: pixels need not be square.
+    """
+    points = view.pixels(duct.points, z_mm)
+    seen = near(points, (float(duct.radius.max()) + 1) * view.scale(z_mm), view.shape)
+    return seen.flat, np.asarray(np.interp(seen.along, arc_length(points), arc_length(duct.points)), np.float32)
 
 
 def _filled_branches(tree: Tree, levels: int) -> list[Duct]:
@@ -181,7 +195,7 @@ def _grain(rng: np.random.Generator, canvas: Canvas, grain_mm: float = NOISE_MM)
 def _stones(canvas: Canvas, cbd: Duct, defects: tuple[Stone, ...], z_mm: float, lumen: Map) -> list[Defect]:
     """Displace contrast by stones and bubbles; what they displace is in px here."""
     drawn = []
-    for stone in defects:
+    for number, stone in enumerate(defects):
         centre, heading = stone.pose(cbd)
         place = canvas.view.pixels(centre[None], z_mm)[0]
         forward = canvas.view.turned(direction(heading)[None])[0]
@@ -190,7 +204,7 @@ def _stones(canvas: Canvas, cbd: Duct, defects: tuple[Stone, ...], z_mm: float, 
         if made is not None:
             whole, taken = np.zeros(canvas.view.shape, np.bool_), np.zeros(canvas.view.shape, np.float32)
             whole[made[0]], taken[made[0]] = made[1], made[2]
-            drawn.append(Defect(stone, place, whole, taken))
+            drawn.append(Defect(number, stone, place, whole, taken))
     return drawn
 
 

@@ -122,7 +122,7 @@ def _duct(drawn: Drawn, now: Moment) -> truth.DuctTruth:
         diameter_mm=tuple(round(2 * float(r), 3) for r in cbd.radius[::_EVERY]),
         arc_mm=tuple(round(float(s), 2) for s in arc_length(cbd.points)[::_EVERY]),
         filled_mm=filled,
-        marked_mm=None if drawn.marked_mm is None else tuple(round(mm, 2) for mm in drawn.marked_mm),
+        marked_mm=_marked(drawn),
         widest_mm=round(2 * float(cbd.radius.max()), 3),
         bend_deg=round(tree.bend_deg, 2),
         bend_mm=round(tree.bend_mm, 2),
@@ -130,11 +130,19 @@ def _duct(drawn: Drawn, now: Moment) -> truth.DuctTruth:
     )
 
 
+def _marked(drawn: Drawn) -> tuple[float, float] | None:
+    """From and to, where the mask shows any of it: it may lie under the endoscope or beyond the field."""
+    ends = drawn.marks.duct_mm
+    return None if ends is None or not drawn.masks["cbd"].any() else (round(ends[0], 2), round(ends[1], 2))
+
+
 def _stones(drawn: Drawn) -> tuple[truth.StoneTruth, ...]:
     found = []
     for defect in drawn.column.stones:
+        if defect.number not in drawn.marks.stones:
+            continue
         stone, area = defect.stone, int(defect.mask.sum())
-        left = int((defect.mask & drawn.masks["stone"]).sum())
+        left = int((defect.mask & drawn.marks.duct & drawn.masks["stone"]).sum())
         if left:
             found.append(
                 truth.StoneTruth(

@@ -19,7 +19,7 @@ from ercpseg.synthesis.scene.moment import Moment
 from ercpseg.synthesis.scene.patient import generator
 from ercpseg.synthesis.scene.scope import draw_scope
 from ercpseg.synthesis.scene.view import View
-from ercpseg.synthesis.scene.visible import Sight, mark
+from ercpseg.synthesis.scene.visible import Marks, Sight, mark
 from ercpseg.synthesis.scene.wires import draw_catheter, draw_wire
 
 STRUCTURES = DEFAULT_STRUCTURES
@@ -31,14 +31,11 @@ FWHM = 2.355
 
 @dataclass(frozen=True)
 class Drawn:
-    """A moment on a canvas, with its truth: masks by structure, the duct's column, and the wires' courses in px.
-
-    ``marked_mm`` is what of the duct is in its mask, from and to.
-    """
+    """A moment on a canvas, with its truth: masks by structure, what is marked of the column, the wires' courses in px."""
 
     canvas: Canvas
     masks: dict[str, Mask]
-    marked_mm: tuple[float, float] | None
+    marks: Marks
     column: Column
     wires: tuple[Array, ...]
     field: Mask
@@ -46,8 +43,8 @@ class Drawn:
     scope_view: View
 
 
-def draw_moment(now: Moment) -> Drawn:
-    """Draw everything that the beam crosses at a moment."""
+def draw_moment(now: Moment, before: Marks | None = None) -> Drawn:
+    """Draw everything that the beam crosses at a moment; ``before`` is what was marked a pulse earlier in a series."""
     who = now.patient
     view, organs, scope_view = now.view, now.organs_view, now.scope_view
     breath = who.view.turned(now.breath_mm[None])[0]
@@ -73,10 +70,10 @@ def draw_moment(now: Moment) -> Drawn:
     masks["endoscope"] = scope & field
     masks["guidewire"] = _wire_mask(now, wires, scope) & field
     sight = Sight(undisturbed, who.light, who.chain.quanta_per_mm2, field & ~scope)
-    marked, duct, stones = mark(sight, inside, column, now)
-    masks["cbd"] = duct & field
-    masks["stone"] = stones & field & ~scope
-    return Drawn(canvas, masks, marked, column, wires, field, organs, scope_view)
+    marks = mark(sight, inside, column, now, before)
+    masks["cbd"] = marks.duct & field
+    masks["stone"] = marks.stone_mask(column) & field & ~scope
+    return Drawn(canvas, masks, marks, column, wires, field, organs, scope_view)
 
 
 def _wire_mask(now: Moment, wires: tuple[Array, ...], scope: Mask) -> Mask:

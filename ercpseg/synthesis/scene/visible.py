@@ -1,9 +1,10 @@
 """What of a duct and its stones an annotator can see: contrast that is lost among other shadows has no outline.
 
-The measure is a correlation, within about a width of the structure, between the shadow of the structure alone and the
-whole picture with its noise: 1 where nothing else is near, 0 where other shadows are all that shows. The vendor's curve
-is left out; it changes what lies near a structure as it changes the structure. So are devices: a wire or a stent shows
-where the duct is. Wires are not asked: a line is followed by eye through places where a piece of it could not be seen.
+The measure is a correlation, within about a width of the structure, between the shadow of the ducts' contrast (or of what
+stones take out of it) and the whole picture with its noise: 1 where nothing else is near, 0 where other shadows are all
+that shows. The vendor's curve is left out; it changes what lies near a structure as it changes the structure. So are
+devices: a wire or a stent shows where the duct is. Wires are not asked: a line is followed by eye through places where a
+piece of it could not be seen.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import numpy as np
 from ercpseg.structures import Mask
 from ercpseg.synthesis.curves import Array, Map, arc_length
 from ercpseg.synthesis.physics.materials import transmitted
-from ercpseg.synthesis.raster import near
 from ercpseg.synthesis.scene.canvas import Canvas
-from ercpseg.synthesis.scene.contrast import Column
+from ercpseg.synthesis.scene.contrast import Column, along_mm
 from ercpseg.synthesis.scene.moment import Moment
 from ercpseg.synthesis.scene.view import View
 
@@ -29,11 +29,15 @@ REACH = 0.8
 """Standard deviation of the neighbourhood over the structure's width: it holds the structure and as much beside it."""
 LEAST_SHARE = 1 / 3
 """Of what nothing hides of a duct: where less shows, what shows is not recognised as one, or looks alike by chance."""
+LEFT = 0.5
+"""Least share of a stone within the marked duct: nobody marks one that is cut across."""
+HELD = 0.1
+"""How much less than a threshold is enough for what was marked a pulse before, so that nothing flickers in a series."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A canvas without devices, the beam without a patient (y, x), quanta at the metered signal, what no endoscope hides."""
+    """A canvas without devices, the beam that reaches it (y, x), quanta at its mean signal, and what no endoscope hides."""
 
     canvas: Canvas
     light: Map
@@ -99,46 +103,73 @@ def _cells(values: Map, cell: int) -> Map:
     return np.asarray(padded.reshape(rows, cell, columns, cell).mean(axis=(1, 3)), np.float32)
 
 
-def mark(sight: Sight, canvas: Canvas, column: Column, now: Moment) -> tuple[tuple[float, float] | None, Mask, Mask]:
-    """What an annotator marks of a column: from and to along the common duct in mm, the duct's mask and the stones'.
+@dataclass(frozen=True)
+class Marks:
+    """What an annotator marks: of the common duct from and to in mm with its mask (y, x), and the stones' numbers."""
+
+    duct_mm: tuple[float, float] | None
+    duct: Mask
+    stones: frozenset[int] = frozenset()
+
+    def stone_mask(self, column: Column) -> Mask:
+        """The union (y, x) of the stones, within the marked duct."""
+        result = np.zeros_like(self.duct)
+        for defect in column.stones:
+            if defect.number in self.stones:
+                result |= defect.mask & self.duct
+        return result
+
+
+def mark(sight: Sight, canvas: Canvas, column: Column, now: Moment, before: Marks | None = None) -> Marks:
+    """What an annotator marks of a column; with ``before`` in a series, where what was marked stays so more easily.
 
     ``canvas`` is the one that the column was drawn on, with its view. Ends of the duct that cannot be seen are left out,
-    gaps are bridged, and a hidden stretch goes with the nearest bare place, as people draw a duct on behind the endoscope.
+    gaps are bridged, and a hidden end goes with the nearest bare place, as people draw a duct on behind the endoscope.
     """
-    spec, stones = now.patient.domain.annotator, np.zeros_like(column.mask)
-    marked = _duct_from_to(sight, canvas, column, now) if column.mask.any() else None
-    if marked is None:
-        return None, stones, stones
+    ends = _duct_from_to(sight, canvas, column, now, before) if column.mask.any() else None
+    if ends is None:
+        return Marks(None, np.zeros_like(column.mask))
     duct = column.mask
-    if marked != (now.filling.first_mm, now.filling.last_mm):
-        duct = duct & _between(canvas.view, now, *marked)
+    if ends != (now.filling.first_mm, now.filling.last_mm):
+        duct = duct & _between(canvas.view, now, *ends)
     displaced = sum((defect.displaced for defect in column.stones), np.zeros_like(column.iodine))
+    stones = set()
     for defect in column.stones:
+        if (defect.mask & duct).sum() < LEFT * defect.mask.sum():
+            continue
         there = defect.mask & duct & sight.bare
-        if there.any() and spec.sees_stone > 0:
+        least = now.patient.domain.annotator.sees_stone
+        if before is not None and defect.number in before.stones:
+            least -= HELD
+        if there.any() and least > 0:
             width_px = defect.stone.diameter_mm * canvas.view.scale(now.patient.duct_z_mm)
             found = sight.likeness(-displaced, there, width_px, among=duct)  # a row of stones shows as a row
-            if np.median(found[there]) < spec.sees_stone:
+            if np.median(found[there]) < least:
                 continue
-        stones |= defect.mask & duct
-    return marked, duct, stones
+        stones.add(defect.number)
+    return Marks(ends, duct, frozenset(stones))
 
 
-def _duct_from_to(sight: Sight, canvas: Canvas, column: Column, now: Moment) -> tuple[float, float] | None:
+def _duct_from_to(
+    sight: Sight, canvas: Canvas, column: Column, now: Moment, before: Marks | None
+) -> tuple[float, float] | None:
     """From where to where the common duct is marked, in mm; None where too little of it shows."""
     who, filling, least = now.patient, now.filling, now.patient.domain.annotator.sees_duct
     if least <= 0:
         return filling.first_mm, filling.last_mm
     cbd = who.tree.ducts[0]
+    s = arc_length(cbd.points)
     # Half a width: its narrow ends are looked at closer than its middle needs.
     width_px = float(cbd.radius.mean()) * canvas.view.scale(who.duct_z_mm)
     found = sight.likeness(column.iodine, column.mask, width_px)
     bare = np.where(column.mask & sight.bare, found, np.float32(np.nan))
     seen = sampled(bare, canvas.view.pixels(cbd.points, who.duct_z_mm))
+    if before is not None and before.duct_mm is not None:
+        seen[(s >= before.duct_mm[0]) & (s <= before.duct_mm[1])] += np.float32(HELD)
     ends = from_to(seen, least, LEAST_SHARE)
     if ends is None:
         return None
-    s, places = arc_length(cbd.points), np.flatnonzero(~np.isnan(seen))
+    places = np.flatnonzero(~np.isnan(seen))
     first = filling.first_mm if ends[0] == places[0] else max(float(s[ends[0]]), filling.first_mm)
     last = filling.last_mm if ends[1] == places[-1] else min(float(s[ends[1]]), filling.last_mm)
     return (first, last) if first < last else None
@@ -166,12 +197,9 @@ def from_to(seen: Map, least: float, share: float) -> tuple[int, int] | None:
 
 def _between(view: View, now: Moment, first_mm: float, last_mm: float) -> Mask:
     """The pixels (y, x) that lie nearest to the common duct between two of its places, and beyond an end of its filling."""
-    duct, z_mm, filling = now.patient.tree.ducts[0], now.patient.duct_z_mm, now.filling
-    first_mm = -np.inf if first_mm == filling.first_mm else first_mm
-    last_mm = np.inf if last_mm == filling.last_mm else last_mm
-    scale = view.scale(z_mm)
-    close = near(view.pixels(duct.points, z_mm), (float(duct.radius.max()) + 1) * scale, view.shape)
-    along = close.along / np.float32(scale)
+    first_mm = -np.inf if first_mm == now.filling.first_mm else first_mm
+    last_mm = np.inf if last_mm == now.filling.last_mm else last_mm
+    flat, along = along_mm(view, now.patient.tree.ducts[0], now.patient.duct_z_mm)
     result = np.zeros(view.shape, np.bool_)
-    result.reshape(-1)[close.flat[(along >= first_mm) & (along <= last_mm)]] = True
+    result.reshape(-1)[flat[(along >= first_mm) & (along <= last_mm)]] = True
     return result

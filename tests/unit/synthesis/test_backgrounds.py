@@ -10,7 +10,9 @@ from ercpseg.storage.images import encode_png, read_png
 from ercpseg.synthesis.backgrounds import Background, digest, load_backgrounds
 from ercpseg.synthesis.compositing import BackgroundStudio, composite, roundness, transformed
 from ercpseg.synthesis.dataset import Options, synthesise_domain
+from ercpseg.synthesis.fields import smooth_noise
 from ercpseg.synthesis.scene.patient import Patient
+from tests.unit.synthesis.conftest import changed
 
 SHAPE = (128, 128)
 
@@ -161,3 +163,21 @@ def test_the_same_pixels_give_the_same_digest(frames):
     assert digest([one.grey]) == digest([one.grey.copy()])
     assert digest([one.grey]) != digest([other.grey])
     assert digest([one.grey]) != digest([one.grey.astype(np.float64)])
+
+
+def test_a_background_hides_contrast_and_bounds_the_field(busy, rng):
+    """Faint ducts show on a plain frame and not between the shadows of a busy one."""
+    faint = changed(busy, duct={"iodine_mg_per_ml": [15], "partial": 0.0}, wire={"present": 0.0})
+    left = np.zeros(SHAPE, np.bool_)
+    left[:, :90] = True
+    shades = np.clip(0.6 + 0.5 * smooth_noise(rng, SHAPE, 24), 0.05, 1).astype(np.float32)
+    plain, crowded = Background(np.full(SHAPE, 0.6, np.float32), left, 8), Background(shades, left, 8)
+    shown = {}
+    for name, background in (("plain", plain), ("crowded", crowded)):
+        taken = [BackgroundStudio.of(faint, 4, number, background).frame(0) for number in range(10)]
+        for frame in taken:
+            assert not (frame.masks["cbd"] & ~left).any()
+            assert frame.masks["cbd"].any() == (frame.truth.duct.marked_mm is not None)
+        shown[name] = sum(frame.masks["cbd"].any() for frame in taken)
+    assert shown["plain"] >= 7
+    assert shown["crowded"] <= shown["plain"] / 2

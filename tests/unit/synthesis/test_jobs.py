@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,19 @@ def test_a_finished_folder_is_left_as_it_is(tmp_path, options):
     times = {p: p.stat().st_mtime_ns for p in (made.folder / "images").iterdir()}
     make(tmp_path / "out", options)
     assert times == {p: p.stat().st_mtime_ns for p in (made.folder / "images").iterdir()}
+
+
+def test_a_folder_of_a_version_whose_masks_were_others_is_refused(tmp_path, options, written):
+    """Before ``ercpseg.synthesis/2`` masks held what nobody can see."""
+    old = tmp_path / "old"
+    shutil.copytree(written.folder, old)
+    began = (old / FINISHED).read_text()
+    assert "ercpseg.synthesis/2" in began
+    (old / FINISHED).write_text(began.replace("ercpseg.synthesis/2", "ercpseg.synthesis/1"))
+    before = content(old)
+    with pytest.raises(UsageError, match="by another version"):
+        make(old, options)
+    assert content(old) == before
 
 
 def test_other_numbers_are_refused_in_the_same_folder(written, options):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from ercpseg.synthesis import studio
+from ercpseg.synthesis.curves import arc_length
 from ercpseg.synthesis.physics.materials import IODINE_PER_MM, WATER_PER_MM
 from ercpseg.synthesis.scene.canvas import Canvas
 from ercpseg.synthesis.scene.contrast import draw_contrast
@@ -15,7 +18,7 @@ from ercpseg.synthesis.scene.moment import moment
 from ercpseg.synthesis.scene.patient import Patient
 from ercpseg.synthesis.scene.render import draw_moment
 from ercpseg.synthesis.scene.stones import Stone
-from ercpseg.synthesis.scene.visible import Sight, from_to, sampled
+from ercpseg.synthesis.scene.visible import Marks, Sight, from_to, sampled
 from tests.unit.synthesis.conftest import HEIGHT, changed
 from tests.unit.synthesis.scene.test_ducts import FULL, NO_FACETS, tree
 
@@ -107,11 +110,11 @@ def filled(busy):
 def test_clear_contrast_is_marked_whole_and_faint_contrast_mostly_not(filled):
     """5 mg/ml in 8 mm take 3 % of the beam away: seen where nothing else is."""
     faint = [filled(number, duct={"iodine_mg_per_ml": [5], "partial": 0.0}) for number in range(8)]
-    shown = [drawn for drawn in faint if drawn.marked_mm is not None]
+    shown = [drawn for drawn in faint if drawn.marks.duct_mm is not None]
     assert len(shown) <= 3
     for drawn in faint:
         assert drawn.column.mask.any()
-        assert drawn.masks["cbd"].any() == (drawn.marked_mm is not None)
+        assert drawn.masks["cbd"].any() == (drawn.marks.duct_mm is not None)
         assert drawn.masks["cbd"].any() or not drawn.masks["stone"].any()
     for number in range(8):
         clear = filled(number, duct={"iodine_mg_per_ml": [300], "partial": 0.0})
@@ -143,7 +146,7 @@ def test_masks_are_parts_of_what_holds_contrast_and_the_document_says_which(busy
         duct = facts(drawn, now).duct
         assert not (drawn.masks["cbd"] & ~drawn.column.mask).any()
         assert not (drawn.masks["stone"] & ~drawn.masks["cbd"]).any()
-        assert drawn.masks["cbd"].any() <= (duct.marked_mm is not None)
+        assert drawn.masks["cbd"].any() == (duct.marked_mm is not None)
         if duct.marked_mm is not None:
             assert duct.filled_mm[0] <= duct.marked_mm[0] < duct.marked_mm[1] <= duct.filled_mm[1]
             whole = drawn.column.mask & drawn.field
@@ -163,3 +166,70 @@ def test_a_row_of_stones_shows_as_a_row_and_one_without_contrast_around_does_not
     alone = np.median(looked.likeness(-middle.displaced, middle.mask, 6 * scale, among=column.mask)[middle.mask])
     assert together > alone
     assert together > 0.5
+
+
+def test_in_a_series_a_stone_that_was_marked_does_not_flicker(busy):
+    """The course of a patient in which one stone does without memory, marked by three of its first frames."""
+    faint = changed(busy, duct={"iodine_mg_per_ml": [20, 60]}, wire={"second": 0.06})
+    changes = {}
+    for remembered in (False, True):
+        who, before, marked = Patient.sample(faint, 3, 7, 192), None, []
+        for number in range(4):
+            before = draw_moment(moment(who, number, series=True), before if remembered else None).marks
+            marked.append(before.stones)
+        changes[remembered] = sum(len(a ^ b) for a, b in pairwise(marked))
+    assert changes == {False: 2, True: 0}
+
+
+def test_the_series_of_a_studio_remembers(busy, monkeypatch):
+    given = []
+
+    def spied(now, before=None):
+        given.append(before)
+        return draw_moment(now, before)
+
+    monkeypatch.setattr(studio, "draw_moment", spied)
+    list(studio.SceneStudio(Patient.sample(busy, 3, 7, 96)).series(3))
+    assert given[0] is None
+    assert all(isinstance(before, Marks) for before in given[1:])
+
+
+def test_the_document_lists_the_stones_that_are_marked_and_no_others(busy):
+    dropped = 0
+    for number in range(24):
+        domain = changed(busy, duct={"iodine_mg_per_ml": [12, 60]}, stone={"packed": 0.5, "opacity": [0, 0.6]})
+        now = moment(Patient.sample(domain, 8, number, HEIGHT), 0)
+        drawn = draw_moment(now)
+        listed = [stone.centre_px for stone in facts(drawn, now).stones]
+        for defect in drawn.column.stones:
+            shown = defect.number in drawn.marks.stones and (defect.mask & drawn.masks["stone"]).any()
+            assert (tuple(np.round(defect.centre, 2)) in listed) == shown
+            dropped += not shown
+        # None is cut across by the end of the marked duct.
+        for defect in drawn.column.stones:
+            if defect.number in drawn.marks.stones:
+                assert 2 * (defect.mask & drawn.marks.duct).sum() >= defect.mask.sum()
+    assert dropped >= 3
+
+
+@pytest.mark.parametrize("aspect", [1.0, 1.6])
+def test_a_duct_is_cut_where_the_document_says_whatever_the_pixels(busy, aspect):
+    domain = changed(
+        busy,
+        duct={"iodine_mg_per_ml": [20], "partial": 0.0},
+        frame={"pixel_aspect": [aspect]},
+        stone={"present": 0.0},
+    )
+    cuts = []
+    for number in range(30):
+        now = moment(Patient.sample(domain, 5, number, 192), 0)
+        drawn = draw_moment(now)
+        ends = drawn.marks.duct_mm
+        if ends is None or ends[1] == now.filling.last_mm:
+            continue
+        cbd = now.patient.tree.ducts[0]
+        places = drawn.organs_view.pixels(cbd.points, now.patient.duct_z_mm)
+        inside = np.flatnonzero(sampled(drawn.marks.duct.astype(np.float32), places) == 1)
+        cuts.append(abs(arc_length(cbd.points)[inside[-1]] - ends[1]))
+    assert len(cuts) >= 4
+    assert max(cuts) <= 1.01  # places are 1 mm apart
