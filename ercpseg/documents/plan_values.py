@@ -178,6 +178,11 @@ class TransferValues(Part):
     pretrain_share: float = Field(
         0.0, ge=0, lt=1, description="share of the time that train spends on synthetic_frames first; 0: none"
     )
+    pretrain_domain: str = Field(
+        "phantom-simple",
+        pattern=r"^[a-z][a-z0-9-]{0,39}$",
+        description="the domain of `synth` that synthetic_frames are of",
+    )
     pretrain_terms: tuple[LossTerm, ...] | None = Field(
         None, description="`loss.terms` while it learns on synthetic_frames; null: those of the plan"
     )

@@ -54,14 +54,18 @@ def pretrained(space: Workspace, made: Plan, share_s: float | None, *, progress:
     on after an interruption.
     """
     from ercpseg.pipeline.learn import train
-    from ercpseg.synthesis.dataset import synthesise
+    from ercpseg.synthesis.catalogue import find_domain
+    from ercpseg.synthesis.dataset import Options, synthesise_domain
     from ercpseg.training.run import TrainOptions
 
     values = made.values
     frames, seed = values.transfer.synthetic_frames, values.schedule.seed
     pins = _pins(made)
     side = values.preparation.working_long_side_px
-    asked = json.dumps({"frames": frames, "size": side, "seed": seed, "pins": pins}, sort_keys=True)
+    domain = find_domain(values.transfer.pretrain_domain)
+    asked = json.dumps(
+        {"frames": frames, "size": side, "seed": seed, "pins": pins, "domain": domain.sha256}, sort_keys=True
+    )
     key = f"{made.dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
     own = Workspace(space.root / "pretraining" / key)
     model = own.model_folder(NAME)
@@ -69,7 +73,10 @@ def pretrained(space: Workspace, made: Plan, share_s: float | None, *, progress:
         progress.say(f"training on {frames} synthetic frames first (transfer.synthetic_frames)")
         began = time.monotonic()
         patients = max(1, frames // FRAMES_PER_PATIENT)
-        made_of = synthesise(own.root / NAME, frames=frames, patients=patients, size=side, seed=seed, progress=progress)
+        scenes = Options(domain, side, seed)
+        made_of = synthesise_domain(
+            own.root / NAME, frames=frames, patients=patients, options=scenes, progress=progress
+        )
         options = PlanOptions(
             time_budget_s=pretraining_s(made), device=values.schedule.device, overrides=tuple(pins.items())
         )

@@ -5,6 +5,10 @@ from __future__ import annotations
 from ercpseg.planner.checks import Case, Found
 from ercpseg.planner.families import MULTI_COMPONENTS
 
+MADE_PER_S = {"phantom-simple": 30.0}
+OTHERS_MADE_PER_S = 10.0
+"""Frames of 384 to 512 px made and prepared a second by one core, measured; scenes take longer than the phantom."""
+
 
 def levels(case: Case) -> Found:
     """Output levels that cannot show a structure."""
@@ -109,4 +113,24 @@ def budgets(case: Case) -> Found:
         yield (
             ("network.name", "network.features", "preparation.working_long_side_px", "patch.tile_px"),
             f"a forward pass takes {taken:.0f} ms, more than the {limit:.0f} ms that a frame may take (R32).",
+        )
+
+
+def pretraining(case: Case) -> Found:
+    """Frames whose making takes most of the time that there is to learn on them."""
+    transfer, seconds = case.values.transfer, case.values.schedule.time_budget_s
+    if not transfer.pretrain_share or not transfer.synthetic_frames or seconds is None:
+        return
+    making = transfer.synthetic_frames / MADE_PER_S.get(transfer.pretrain_domain, OTHERS_MADE_PER_S)
+    there = transfer.pretrain_share * seconds
+    if making > there / 2:
+        yield (
+            (
+                "transfer.synthetic_frames",
+                "transfer.pretrain_share",
+                "transfer.pretrain_domain",
+                "schedule.time_budget_s",
+            ),
+            f"making {transfer.synthetic_frames} synthetic frames takes about {making:.0f} s of the {there:.0f} s of their "
+            "training, so it learns little from them; give more time, or plan with fewer (R12).",
         )

@@ -31,6 +31,7 @@ CHECKS: tuple[Callable[[Case], Found], ...] = (
     checks_learning.postprocess,
     checks_learning.folds,
     checks_learning.budgets,
+    checks_learning.pretraining,
 )
 """In the order in which they are told."""
 

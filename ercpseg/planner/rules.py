@@ -113,6 +113,7 @@ RULES: tuple[Rule, ...] = (
             "transfer.rate",
             "transfer.first_rate",
             "transfer.pretrain_share",
+            "transfer.pretrain_domain",
             "transfer.pretrain_terms",
         ),
         rules_transfer.transfer,

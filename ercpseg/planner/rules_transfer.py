@@ -103,7 +103,7 @@ def transfer(context: Context) -> Advice:
     """R12: fine-tuning.
 
     Decides: which layers learn, and how fast, where a training begins from another model's weights; whether ``train`` makes
-    that model itself, of synthetic frames, and by which loss.
+    that model itself, of synthetic frames, of which domain, and by which loss.
     From: whether it is few-shot; it counts only with ``train --init-from``, or where a person gives the pre-training a share of
     the time.
     Because: all layers at a tenth of the rate came out best when a network trained on synthetic frames went on with real ones;
@@ -119,6 +119,7 @@ def transfer(context: Context) -> Advice:
         "rate": "A quarter: the minutes there are allow too few steps for a tenth." if few else tenth,
         "first_rate": "A tenth at the first layer, for the scheme layerwise.",
         "pretrain_share": "Nothing is made unasked; recipes may ask.",
+        "pretrain_domain": "The simple phantom: it is made fastest, and a recipe that asks for frames may name a scene.",
         "pretrain_terms": "One loss from the first frame to the last; recipes that compare losses may ask for two.",
     }
     others: dict[str, tuple[tuple[object, str], ...]] = {

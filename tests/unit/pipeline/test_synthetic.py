@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ercpseg.documents.plan import Plan
-from ercpseg.errors import UsageError
+from ercpseg.errors import Interrupted, UsageError
 from ercpseg.frames.prepare import prepare
 from ercpseg.nnunet.loader import build_loaders, synthetic_samples
 from ercpseg.nnunet.state import RunState
@@ -24,6 +24,7 @@ from ercpseg.storage.models import load_model
 from ercpseg.storage.resources import shipped_models
 from ercpseg.storage.workspace import Workspace
 from ercpseg.synthesis.catalogue import find_domain
+from ercpseg.synthesis.dataset import Options
 from ercpseg.synthesis.studio import open_studio
 from ercpseg.training.run import TrainOptions
 
@@ -228,7 +229,7 @@ def test_making_and_preparing_frames_to_train_on_first_counts(
         now[0] += 20
 
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    monkeypatch.setattr("ercpseg.synthesis.dataset.synthesise", passing(12, Made))
+    monkeypatch.setattr("ercpseg.synthesis.dataset.synthesise_domain", passing(12, Made))
     monkeypatch.setattr(pretrain, "plan", passing(5))
     monkeypatch.setattr(learn, "train", train_on)
     monkeypatch.setattr(pretrain, "load_model", lambda *_: shipped)
@@ -238,6 +239,28 @@ def test_making_and_preparing_frames_to_train_on_first_counts(
     other = made_ready(workspace, plan, TrainOptions(time_budget_s=40.0), SILENT)
     assert seen["inner"] == (20.0, 17.0)
     assert other.before_s == 37.0  # longer than its share: that is gone too
+
+
+def test_frames_to_train_on_first_are_of_the_domain_that_the_plan_names(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each domain's model lies in a workspace of its own."""
+    tiny, seen = load_planned(workspace, "tiny").plan, []
+
+    def synthesised(out: Path, *, frames: int, patients: int, options: Options, **_: Any) -> Any:
+        seen.append((out, frames, patients, options.domain.name, options.size, options.seed))
+        raise Interrupted("far enough")
+
+    monkeypatch.setattr("ercpseg.synthesis.dataset.synthesise_domain", synthesised)
+    for domain in ("phantom-simple", "any-room"):
+        made = with_values(
+            tiny, transfer__pretrain_share=0.5, transfer__synthetic_frames=6, transfer__pretrain_domain=domain
+        )
+        with pytest.raises(Interrupted):
+            pretrain.pretrained(workspace, made, None, progress=SILENT)
+    side, seed = tiny.values.preparation.working_long_side_px, tiny.values.schedule.seed
+    assert [call[1:] for call in seen] == [(6, 2, name, side, seed) for name in ("phantom-simple", "any-room")]
+    assert seen[0][0] != seen[1][0]
 
 
 def test_a_trained_fold_says_what_was_mixed_in(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

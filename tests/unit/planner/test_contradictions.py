@@ -190,5 +190,16 @@ def test_budgets() -> None:
     )
 
 
+def test_making_frames_that_takes_the_time_to_learn_on_them() -> None:
+    """9,000 frames of the phantom take 300 s, of scenes 900 s; half of ten minutes is 300 s."""
+    share = {"transfer__pretrain_share": 0.5, "transfer__synthetic_frames": 9000}
+    (found,) = told(martin_like(), **share, schedule__time_budget_s=600.0)
+    assert "takes about 300 s of the 300 s" in found
+    assert "transfer.pretrain_share" in found
+    assert told(martin_like(), **share, schedule__time_budget_s=1300.0) == []
+    (scenes,) = told(martin_like(), **share, schedule__time_budget_s=1300.0, transfer__pretrain_domain="any-room")
+    assert "takes about 900 s of the 650 s" in scenes
+
+
 def test_every_check_is_tried() -> None:
-    assert len(CHECKS) == len(set(CHECKS)) == 18
+    assert len(CHECKS) == len(set(CHECKS)) == 19
