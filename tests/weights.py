@@ -35,12 +35,17 @@ LIMITS = (
 
 @dataclass(frozen=True)
 class Stage:
-    """Frames of a seed, one per patient, and how long they are trained on."""
+    """Frames of a seed, one per patient, how long they are trained on, and what of the weights before stays.
+
+    ``parts`` of what was learnt to one of the weights before make their mean; 0: what was learnt alone. A stage ends near
+    enough to where it begins that the mean of both is a network as good as either (Wortsman et al. 2022, model soups).
+    """
 
     seed: int
     domains: str
     frames: int
     epochs: int
+    parts: int = 0
 
 
 RECIPES = {"light": "zero-shot", "realtime": "zero-shot-realtime"}
@@ -51,53 +56,58 @@ STAGES: dict[str, tuple[Stage, ...]] = {
     "light": (
         Stage(101, "round-field", 1000, 62),
         Stage(202, MIXED, 1250, 260),
-        Stage(303, MIXED, 600, 120),
-        Stage(404, ROOMS, 2400, 640),
-        Stage(505, ROOMS, 3000, 500),
+        Stage(303, MIXED, 600, 120, parts=1),
+        Stage(404, ROOMS, 2400, 640, parts=3),
+        Stage(505, ROOMS, 3000, 997, parts=3),
     ),
-    "realtime": (Stage(202, MIXED, 1250, 188), Stage(404, ROOMS, 2400, 570), Stage(505, ROOMS, 3000, 450)),
+    "realtime": (
+        Stage(202, MIXED, 1250, 188),
+        Stage(404, ROOMS, 2400, 570, parts=3),
+        Stage(505, ROOMS, 3000, 848),
+    ),
 }
 
 
-def train(name: str, root: Path) -> list[Path]:
-    """Train ``name`` below ``root``; the model folders of its stages."""
-    ercpseg, before, models = script("ercpseg"), "", []
+def train(name: str, root: Path) -> Path:
+    """Train ``name`` below ``root``; the folder of its model."""
+    ercpseg, before = script("ercpseg"), None
     for number, stage in enumerate(STAGES[name]):
         data, workspace = root / f"{name}-{number}", ["--workspace", str(root / "workspace")]
         count = ["--frames", str(stage.frames), "--patients", str(stage.frames), "--seed", str(stage.seed)]
         run([ercpseg, "synth", str(data), "--domain", stage.domains, *count])
         run([ercpseg, "plan-and-preprocess", str(data), "--recipe", RECIPES[name], "--device", "cpu", *workspace])
-        start = ["--init-from", before] if before else []
+        start = ["--init-from", str(before)] if before else []
         run([ercpseg, "train", data.name, "0", "--epochs", str(stage.epochs), *start, *workspace])
-        before = str(root / "workspace" / "models" / data.name)
-        models.append(Path(before))
-    return models
+        learnt = root / "workspace" / "models" / data.name
+        if before and stage.parts:
+            learnt = write_mean([before, *[learnt] * stage.parts], root / f"{data.name}-mean")
+        before = learnt
+    assert before is not None
+    return before
 
 
-def ship(models: list[Path], name: str, told: str) -> Path:
-    """Put the mean of trained models into ``models/`` under ``name``, with a card that says from what and with which limits.
+def write_mean(models: list[Path], folder: Path, card: dict[str, Any] | None = None, *, half: bool = False) -> Path:
+    """Write the mean of models, one that is named more often weighing more, with the last one's plan and card.
 
-    The last one's plan goes with it; one that is named more often weighs more. A stage that begins with the weights before
-    ends near enough to them that the mean of both is a network as good as either (Wortsman et al. 2022, model soups).
+    ``card``: what is changed in the card; ``half``: kernels in half precision.
     """
     stored, *others = [load_model(model) for model in reversed(models)]
     weights = {}
     for entry in stored.card.folds:
-        each = [one.weights[entry.fold] for one in (stored, *others)]
-        weights[entry.file] = encode_arrays(_stored(mean(each)), {"fold": entry.fold})
+        each = mean([one.weights[entry.fold] for one in (stored, *others)])
+        weights[entry.file] = encode_arrays(_stored(each) if half else each, {"fold": entry.fold})
     folds = [
         entry.model_dump() | {"sha256": hashlib.sha256(weights[entry.file]).hexdigest()} for entry in stored.card.folds
     ]
-    changed = {
-        "name": name,
-        "ercpseg_version": __version__,
-        "training_data": told,
-        "limits": LIMITS,
-        "folds": folds,
-    }
-    card = ModelCard.model_validate(stored.card.model_dump(by_alias=True) | changed)
-    write_model(MODELS / name, stored.plan, card, weights)
-    return MODELS / name
+    changed = ModelCard.model_validate(stored.card.model_dump(by_alias=True) | (card or {}) | {"folds": folds})
+    write_model(folder, stored.plan, changed, weights)
+    return folder
+
+
+def ship(models: list[Path], name: str, told: str) -> Path:
+    """Put the mean of trained models into ``models/`` under ``name``, with a card that says from what and with which limits."""
+    card = {"name": name, "ercpseg_version": __version__, "training_data": told, "limits": LIMITS}
+    return write_mean(models, MODELS / name, card, half=True)
 
 
 def mean(each: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -115,11 +125,6 @@ def mean(each: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     }
 
 
-def shares(models: list[Path]) -> list[Path]:
-    """One part of the stage before and three of the last: what more rooms taught, held to what was right before."""
-    return [models[-2], *[models[-1]] * 3]
-
-
 def _stored(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Kernels in half precision, which changes no mask by more than single pixels; norms and biases are few and stay."""
     return {name: a.astype(np.float16) if a.ndim >= 2 else a for name, a in arrays.items()}
@@ -129,10 +134,10 @@ def told(name: str) -> str:
     """What a card says of the training."""
     stages = "; ".join(
         f"{s.frames} synthetic frames of as many patients, seed {s.seed}, domains {s.domains}, {s.epochs} epochs of 50 batches"
+        + (f", mean of one part of the weights before and {s.parts} of these" if s.parts else "")
         for s in STAGES[name]
     )
-    mixed = "mean of one part of the stage before the last and three of the last"
-    return f"synthetic frames only (ercpseg synth), in {len(STAGES[name])} stages, training seed 1: {stages}; {mixed}"
+    return f"synthetic frames only (ercpseg synth), in {len(STAGES[name])} stages, training seed 1: {stages}"
 
 
 def main() -> None:
@@ -142,7 +147,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("ercpseg-weights"), help="where frames and trainings lie")
     arguments = parser.parse_args()
     for name in arguments.names:
-        sys.stdout.write(f"wrote {ship(shares(train(name, arguments.root)), name, told(name))}\n")
+        sys.stdout.write(f"wrote {ship([train(name, arguments.root)], name, told(name))}\n")
 
 
 if __name__ == "__main__":
