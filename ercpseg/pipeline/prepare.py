@@ -21,6 +21,7 @@ from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
 from ercpseg.storage.atomic import write_text
 from ercpseg.storage.workspace import Workspace
+from ercpseg.synthesis.catalogue import find_domain
 
 MEASURES = ".fingerprint-measures.sqlite"
 """Beside the fingerprint: measures of single frames, so that only new frames are measured. It may be deleted."""
@@ -201,6 +202,8 @@ def decide(
             expected=f"{', '.join(dataset.structures)}: all structures of the dataset in the order of their bits",
         )
     _check_layers(made)
+    for domain in (made.values.sampling.synthetic_domain, made.values.transfer.pretrain_domain):
+        find_domain(domain)  # a name that does not exist is refused now, not after hours
     if write:
         _write(space.dataset_folder(dataset.name), made)
     return made

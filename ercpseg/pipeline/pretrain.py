@@ -15,11 +15,14 @@ from typing import Any
 from ercpseg.documents.plan import Plan
 from ercpseg.pipeline.prepare import PlanOptions, plan
 from ercpseg.progress import Progress
+from ercpseg.storage.atomic import write_text
 from ercpseg.storage.models import StoredModel, load_model
 from ercpseg.storage.workspace import Workspace
 from ercpseg.structures import DEFAULT_STRUCTURES
 
 NAME, ALL = "synthetic", "all"
+MADE = "frames-made"
+"""A file that says that all frames are there."""
 FRAMES_PER_PATIENT = 3
 SAME = ("preparation", "input", "network", "sampling", "augmentation", "optimiser", "loss")
 """Sections of which the pre-training has what the plan has."""
@@ -56,6 +59,7 @@ def pretrained(space: Workspace, made: Plan, share_s: float | None, *, progress:
     from ercpseg.pipeline.learn import train
     from ercpseg.synthesis.catalogue import find_domain
     from ercpseg.synthesis.dataset import Options, synthesise_domain
+    from ercpseg.synthesis.request import Request
     from ercpseg.training.run import TrainOptions
 
     values = made.values
@@ -63,9 +67,8 @@ def pretrained(space: Workspace, made: Plan, share_s: float | None, *, progress:
     pins = _pins(made)
     side = values.preparation.working_long_side_px
     domain = find_domain(values.transfer.pretrain_domain)
-    asked = json.dumps(
-        {"frames": frames, "size": side, "seed": seed, "pins": pins, "domain": domain.sha256}, sort_keys=True
-    )
+    made_by = {"domain": domain.sha256, "scenes": Request.SCHEMA}
+    asked = json.dumps({"frames": frames, "size": side, "seed": seed, "pins": pins, **made_by}, sort_keys=True)
     key = f"{made.dataset}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
     own = Workspace(space.root / "pretraining" / key)
     model = own.model_folder(NAME)
@@ -73,14 +76,15 @@ def pretrained(space: Workspace, made: Plan, share_s: float | None, *, progress:
         progress.say(f"training on {frames} synthetic frames first (transfer.synthetic_frames)")
         began = time.monotonic()
         patients = max(1, frames // FRAMES_PER_PATIENT)
-        scenes = Options(domain, side, seed)
-        made_of = synthesise_domain(
-            own.root / NAME, frames=frames, patients=patients, options=scenes, progress=progress
-        )
+        folder, there = own.root / NAME, own.root / MADE
+        if not there.exists():  # a finished folder of the phantom does not say what it is made from
+            scenes = Options(domain, side, seed)
+            synthesise_domain(folder, frames=frames, patients=patients, options=scenes, progress=progress)
+            write_text(there, f"{frames} frames\n")
         options = PlanOptions(
             time_budget_s=pretraining_s(made), device=values.schedule.device, overrides=tuple(pins.items())
         )
-        plan(made_of.folder, name=NAME, workspace=own, options=options, progress=progress)
+        plan(folder, name=NAME, workspace=own, options=options, progress=progress)
         spent = TrainOptions(time_budget_s=share_s, before_s=time.monotonic() - began)
         train(NAME, ALL, workspace=own, options=spent, progress=progress)
     return load_model(model)

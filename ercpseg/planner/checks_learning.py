@@ -7,7 +7,7 @@ from ercpseg.planner.families import MULTI_COMPONENTS
 
 MADE_PER_S = {"phantom-simple": 30.0}
 OTHERS_MADE_PER_S = 10.0
-"""Frames of 384 to 512 px made and prepared a second by one core, measured; scenes take longer than the phantom."""
+"""Frames of 384 px made and prepared a second by one core, measured; scenes take longer than the phantom, more pixels too."""
 
 
 def levels(case: Case) -> Found:

@@ -53,9 +53,8 @@ class BackgroundStudio:
         frame = domain.frame.model_copy(update={"aspect": width / height, "pixel_aspect": (1.0,), "bits": 8})
         sized = domain.model_copy(update={"frame": frame})
         who = Patient.sample(sized, seed, number, height, bare=True)
-        # The background is the beam that what is drawn takes from: contrast may be lost in its shadows, too.
-        light = before_curve(background, who)
-        return cls(replace(who, light=light, exposed=who.exposed & background.field), background)
+        # The background is the beam that what is drawn takes from, and its field is the field: its shadows hide contrast, too.
+        return cls(replace(who, light=before_curve(background, who), exposed=background.field), background)
 
     @property
     def spacing(self) -> Spacing | None:

@@ -70,9 +70,9 @@ def transfer() -> str:
     parts = [
         "## Shipped weights on other synthetic rooms\n\n"
         f"Dice on {TEST_PATIENTS} new synthetic patients of each domain, one frame each, seed {TEST_SEED}. The first "
-        f"{len(OWN)} are what the weights were trained on, the others are rooms they never saw. Synthetic throughout. *Own "
-        "rooms*: their mean, each room weighing alike; below it how far each other room is from that, with 95 % intervals "
-        "by a bootstrap of patients within rooms."
+        f"{len(OWN)} are what the weights were trained on, the others are rooms they never learnt from; how much of which "
+        "stage is shipped was decided with other patients of all six. Synthetic throughout. *Own rooms*: their mean; below "
+        "it how far each other room is from that, with 95 % intervals by a bootstrap of patients within rooms."
     ]
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -103,7 +103,9 @@ def _apart(scores: dict[str, list[FrameScore]], structures: list[str]) -> list[s
         assert draws is not None
         for structure in structures:
             found = sums([score for score in rows if score.structure == structure], patients, "dice")
-            drawn[domain][structure] = found.value or 0.0, found.drawn(draws)
+            if found.value is None:
+                raise SystemExit(f"no frame of {domain} shows {structure}")
+            drawn[domain][structure] = found.value, found.drawn(draws)
     own = {
         s: (np.mean([drawn[d][s][0] for d in OWN]), np.mean([drawn[d][s][1] for d in OWN], axis=0)) for s in structures
     }

@@ -60,7 +60,7 @@ class Filling:
         levels = int(rng.integers(1, 8)) if happens(rng, spec.intrahepatic) and last == length_mm else 0
         # Wide ducts hold thinner contrast: what an endoscopist aims at is its darkness.
         iodine = draw(rng, spec.iodine_mg_per_ml) * float(np.clip(9 / widest_mm, 0.5, 1.6))
-        # Drawn in every case: whether the gallbladder is filled changes nothing else.
+        # Drawn in every case: whether the gallbladder is filled changes no other number.
         others = [rng.uniform(0.25, 1.0) * happens(rng, p) for p in (spec.gallbladder, spec.cystic_duct)]
         more = [rng.uniform(0.2, 0.8) * happens(rng, p) for p in (spec.pancreatic_duct, spec.duodenum)]
         return cls(

@@ -32,7 +32,7 @@ LEAST_SHARE = 1 / 3
 LEFT = 0.5
 """Least share of a stone within the marked duct: nobody marks one that is cut across."""
 HELD = 0.1
-"""How much less than a threshold is enough for what was marked a pulse before, so that nothing flickers in a series."""
+"""How much less than a threshold is enough for what was marked a pulse before, so that less flickers in a series."""
 
 
 @dataclass(frozen=True)
@@ -132,22 +132,30 @@ def mark(sight: Sight, canvas: Canvas, column: Column, now: Moment, before: Mark
     duct = column.mask
     if ends != (now.filling.first_mm, now.filling.last_mm):
         duct = duct & _between(canvas.view, now, *ends)
+    scale, least = canvas.view.scale(now.patient.duct_z_mm), now.patient.domain.annotator.sees_stone
+    before_ = frozenset[int]() if before is None else before.stones
+    return Marks(ends, duct, marked_stones(sight, column, duct, scale, least, before_))
+
+
+def marked_stones(
+    sight: Sight, column: Column, duct: Mask, px_per_mm: float, least: float, before: frozenset[int]
+) -> frozenset[int]:
+    """The numbers of the stones that an annotator marks within the marked ``duct`` (y, x); ``before``: a pulse earlier."""
     displaced = sum((defect.displaced for defect in column.stones), np.zeros_like(column.iodine))
     stones = set()
     for defect in column.stones:
-        if (defect.mask & duct).sum() < LEFT * defect.mask.sum():
+        held = HELD if defect.number in before else 0.0
+        if (defect.mask & duct).sum() < (LEFT - held) * defect.mask.sum():
             continue
         there = defect.mask & duct & sight.bare
-        least = now.patient.domain.annotator.sees_stone
-        if before is not None and defect.number in before.stones:
-            least -= HELD
-        if there.any() and least > 0:
-            width_px = defect.stone.diameter_mm * canvas.view.scale(now.patient.duct_z_mm)
-            found = sight.likeness(-displaced, there, width_px, among=duct)  # a row of stones shows as a row
-            if np.median(found[there]) < least:
+        if there.any() and least - held > 0:
+            found = sight.likeness(
+                -displaced, there, defect.stone.diameter_mm * px_per_mm, among=duct
+            )  # a row shows as a row
+            if np.median(found[there]) < least - held:
                 continue
         stones.add(defect.number)
-    return Marks(ends, duct, frozenset(stones))
+    return frozenset(stones)
 
 
 def _duct_from_to(

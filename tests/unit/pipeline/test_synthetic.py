@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,7 @@ def test_making_and_preparing_frames_to_train_on_first_counts(
     options = made_ready(workspace, plan, TrainOptions(), SILENT)
     assert seen["inner"] == (50.0, 17.0)
     assert (options.before_s, options.time_budget_s) == (50.0, None)
+    shutil.rmtree(workspace.root / "pretraining")  # else the frames are there
     other = made_ready(workspace, plan, TrainOptions(time_budget_s=40.0), SILENT)
     assert seen["inner"] == (20.0, 17.0)
     assert other.before_s == 37.0  # longer than its share: that is gone too
@@ -261,6 +263,34 @@ def test_frames_to_train_on_first_are_of_the_domain_that_the_plan_names(
     side, seed = tiny.values.preparation.working_long_side_px, tiny.values.schedule.seed
     assert [call[1:] for call in seen] == [(6, 2, name, side, seed) for name in ("phantom-simple", "any-room")]
     assert seen[0][0] != seen[1][0]
+
+
+@pytest.mark.parametrize("domain", ["phantom-simple", "any-room"])
+def test_a_pre_training_that_is_interrupted_goes_on(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, domain: str
+) -> None:
+    """Its frames are made once, whatever the domain."""
+    made = with_values(
+        load_planned(workspace, "tiny").plan,
+        transfer__pretrain_share=0.5,
+        transfer__synthetic_frames=3,
+        transfer__pretrain_domain=domain,
+        preparation__working_long_side_px=64,
+    )
+    planned: list[Path] = []
+
+    def stopped(*_: Any, **__: Any) -> None:
+        raise Interrupted("training stopped")
+
+    monkeypatch.setattr(pretrain, "plan", lambda folder, **_: planned.append(folder))
+    monkeypatch.setattr(learn, "train", stopped)
+    frames = []
+    for _ in range(2):
+        with pytest.raises(Interrupted, match="training stopped"):
+            pretrain.pretrained(workspace, made, None, progress=SILENT)
+        frames.append({path: path.stat().st_mtime_ns for path in (planned[-1] / "images").iterdir()})
+    assert frames[0] == frames[1]
+    assert len(frames[0]) == 3
 
 
 def test_a_trained_fold_says_what_was_mixed_in(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

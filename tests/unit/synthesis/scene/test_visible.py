@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ercpseg.synthesis import studio
+from ercpseg.synthesis import compositing, studio
+from ercpseg.synthesis.backgrounds import Background
 from ercpseg.synthesis.curves import arc_length
 from ercpseg.synthesis.physics.materials import IODINE_PER_MM, WATER_PER_MM
 from ercpseg.synthesis.scene.canvas import Canvas
@@ -18,7 +19,7 @@ from ercpseg.synthesis.scene.moment import moment
 from ercpseg.synthesis.scene.patient import Patient
 from ercpseg.synthesis.scene.render import draw_moment
 from ercpseg.synthesis.scene.stones import Stone
-from ercpseg.synthesis.scene.visible import Marks, Sight, from_to, sampled
+from ercpseg.synthesis.scene.visible import Sight, from_to, marked_stones, sampled
 from tests.unit.synthesis.conftest import HEIGHT, changed
 from tests.unit.synthesis.scene.test_ducts import FULL, NO_FACETS, tree
 
@@ -181,17 +182,42 @@ def test_in_a_series_a_stone_that_was_marked_does_not_flicker(busy):
     assert changes == {False: 2, True: 0}
 
 
-def test_the_series_of_a_studio_remembers(busy, monkeypatch):
-    given = []
+@pytest.mark.parametrize("made", ["scene", "background"])
+def test_the_series_of_a_studio_remembers(busy, monkeypatch, made):
+    given, marked = [], []
 
     def spied(now, before=None):
         given.append(before)
-        return draw_moment(now, before)
+        drawn = draw_moment(now, before)
+        marked.append(drawn.marks)
+        return drawn
 
     monkeypatch.setattr(studio, "draw_moment", spied)
-    list(studio.SceneStudio(Patient.sample(busy, 3, 7, 96)).series(3))
+    monkeypatch.setattr(compositing, "draw_moment", spied)
+    plain = Background(np.full((96, 96), 0.6, np.float32), np.ones((96, 96), np.bool_), 8)
+    one = (
+        studio.SceneStudio(Patient.sample(busy, 3, 7, 96))
+        if made == "scene"
+        else compositing.BackgroundStudio.of(busy, 3, 7, plain)
+    )
+    list(one.series(3))
     assert given[0] is None
-    assert all(isinstance(before, Marks) for before in given[1:])
+    assert given[1] is marked[0]
+    assert given[2] is marked[1]
+
+
+def test_a_stone_on_the_cut_is_held_too(view):
+    """Half of it is needed to be marked, four tenths to stay so."""
+    stones = (Stone(15.0, 0.0, 6.0, 1.0, 0.0, 0.0, 2.0, NO_FACETS, False),)
+    canvas = Canvas.empty(view)
+    column = draw_contrast(canvas, tree(), FULL, stones, (), 0.0)
+    (defect,) = column.stones
+    duct, inside = column.mask.copy(), np.flatnonzero(defect.mask)
+    duct.reshape(-1)[: inside[round(0.55 * len(inside))]] = False  # the marked duct ends within the stone
+    assert 0.4 < (defect.mask & duct).sum() / defect.mask.sum() < 0.5
+    looked = sight(canvas)
+    assert marked_stones(looked, column, duct, 2.0, 0.3, frozenset()) == frozenset()
+    assert marked_stones(looked, column, duct, 2.0, 0.3, frozenset({0})) == {0}
 
 
 def test_the_document_lists_the_stones_that_are_marked_and_no_others(busy):
