@@ -17,6 +17,8 @@ from pathlib import Path
 
 from ercpseg.documents.scores import FrameScore
 from ercpseg.evaluation.compare import Difference, Sums, paired_difference, patient_draws, sums
+from ercpseg.storage.models import load_model
+from ercpseg.storage.resources import shipped_models
 from tests.benchmarks.arms import DEVICE, SCORES, Arm, folder, plan, read_scores, train
 from tests.benchmarks.machine import run, script
 from tests.benchmarks.real import data, split
@@ -140,7 +142,7 @@ def _page(found: dict[tuple[str, int, str], list[FrameScore]]) -> str:
         "## A handful of frames, with and without shipped weights\n\n"
         f"{MINUTES:g} minutes a training, one core each. *Without*: the automatic plan from random weights (on a CPU "
         "the larger network `realtime`). *With*: the few-shot plan, begun from `light`, for angiograms by a pin; 0 frames: "
-        "`light` as it is. The synthetic room is one that `light` never saw, "
+        f"`light` ({load_model(shipped_models()['light']).sha256[:12]}) as it is. The synthetic room is one that it never saw, "
         f"{TEST} test frames of as many patients. Angiograms have no patients, so their intervals are by frame, and no "
         "structure that `light` knows. The six real ERCP frames are few, of one hospital, and scenes were changed beside "
         "them. No mirroring in prediction; 95 % intervals by a bootstrap of patients.\n\n"
