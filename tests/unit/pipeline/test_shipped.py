@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from ercpseg.documents.run import ModelCard
 from ercpseg.errors import UsageError
 from ercpseg.pipeline import apply
 from ercpseg.pipeline.apply import DEFAULT_MODEL, default_model, locate_model, predict
+from ercpseg.storage.arrays import encode_arrays
 from ercpseg.storage.images import read_png, write_png
-from ercpseg.storage.models import load_model
+from ercpseg.storage.models import load_model, write_model
 from ercpseg.storage.resources import shipped_models
 from ercpseg.storage.workspace import Workspace
 from ercpseg.structures import DEFAULT_STRUCTURES
 from ercpseg.synthesis.catalogue import find_domain
 from ercpseg.synthesis.studio import open_studio
+from tests.weights import STAGES, write_mean
 
 MOST_MB = 4.0
 
@@ -52,3 +58,39 @@ def test_shipped_weights_go_by_their_name(tmp_path) -> None:
     assert DEFAULT_MODEL in shipped_models()
     for name, folder in shipped_models().items():
         assert locate_model(name, Workspace(tmp_path)) == folder
+
+
+def test_the_mean_of_models_weighs_what_is_named_more_often(tmp_path) -> None:
+    """What ships is such a mean: plan and card of the last one, hashes of its own, readable as any model."""
+    light = load_model(shipped_models()["light"])
+    fold = light.card.folds[0].fold
+    half = tmp_path / "half"
+    (entry,) = light.card.folds
+    zero = {name: np.zeros_like(a) if a.dtype.kind == "f" else a for name, a in light.weights[fold].items()}
+    data = encode_arrays(zero, {"fold": fold})
+    card = light.card.model_dump(by_alias=True)
+    card["folds"] = [entry.model_dump() | {"sha256": hashlib.sha256(data).hexdigest()}]
+    write_model(half, light.plan, ModelCard.model_validate(card), {entry.file: data})
+    made = write_mean([half, *[shipped_models()["light"]] * 3], tmp_path / "mean", {"name": "mine"})
+    found = load_model(made)
+    assert found.card.name == "mine"
+    assert found.plan == light.plan
+    for name, array in light.weights[fold].items():
+        expected = 0.75 * array if array.dtype.kind == "f" else array
+        np.testing.assert_allclose(found.weights[fold][name], expected, rtol=2e-3, atol=1e-6)
+
+
+def test_the_cards_name_the_stages_that_the_command_trains() -> None:
+    for name, stages in STAGES.items():
+        told = load_model(shipped_models()[name]).card.training_data
+        for stage in stages:
+            assert f"seed {stage.seed}" in told
+        assert f"{50 * stages[-1].epochs:,} steps" in told
+        assert told.endswith(f"python -m tests.weights {name} makes the like)")
+
+
+def test_the_figures_on_real_frames_are_of_these_weights() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    told = text.partition("<!-- begin zero-shot -->")[2].partition("<!-- end zero-shot -->")[0]
+    for name, folder in shipped_models().items():
+        assert f"`{name}` ({load_model(folder).sha256[:12]})" in told
