@@ -70,7 +70,7 @@ def draw_moment(now: Moment, before: Marks | None = None) -> Drawn:
     masks["endoscope"] = scope & field
     masks["guidewire"] = _wire_mask(now, wires, scope) & field
     sight = Sight(undisturbed, who.light, who.chain.quanta_per_mm2, field & ~scope)
-    marks = mark(sight, inside, column, now, before)
+    marks = mark(sight, organs, column, now, before)
     masks["cbd"] = marks.duct & field
     masks["stone"] = marks.stone_mask(column) & field & ~scope
     return Drawn(canvas, masks, marks, column, wires, field, organs, scope_view)

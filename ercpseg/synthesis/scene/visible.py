@@ -120,21 +120,21 @@ class Marks:
         return result
 
 
-def mark(sight: Sight, canvas: Canvas, column: Column, now: Moment, before: Marks | None = None) -> Marks:
+def mark(sight: Sight, view: View, column: Column, now: Moment, before: Marks | None = None) -> Marks:
     """What an annotator marks of a column; with ``before`` in a series, where what was marked stays so more easily.
 
-    ``canvas`` is the one that the column was drawn on, with its view. Ends of the duct that cannot be seen are left out,
+    ``view`` is that of the organs, which move with the breath. Ends of the duct that cannot be seen are left out,
     gaps are bridged, and a hidden end goes with the nearest bare place, as people draw a duct on behind the endoscope.
     """
-    ends = _duct_from_to(sight, canvas, column, now, before) if column.mask.any() else None
+    ends = _duct_from_to(sight, view, column, now, before) if column.mask.any() else None
     if ends is None:
         return Marks(None, np.zeros_like(column.mask))
     duct = column.mask
     if ends != (now.filling.first_mm, now.filling.last_mm):
-        duct = duct & _between(canvas.view, now, *ends)
-    scale, least = canvas.view.scale(now.patient.duct_z_mm), now.patient.domain.annotator.sees_stone
-    before_ = frozenset[int]() if before is None else before.stones
-    return Marks(ends, duct, marked_stones(sight, column, duct, scale, least, before_))
+        duct = duct & _between(view, now, *ends)
+    scale, least = view.scale(now.patient.duct_z_mm), now.patient.domain.annotator.sees_stone
+    held = before.stones if before is not None else frozenset[int]()
+    return Marks(ends, duct, marked_stones(sight, column, duct, scale, least, held))
 
 
 def marked_stones(
@@ -149,9 +149,8 @@ def marked_stones(
             continue
         there = defect.mask & duct & sight.bare
         if there.any() and least - held > 0:
-            found = sight.likeness(
-                -displaced, there, defect.stone.diameter_mm * px_per_mm, among=duct
-            )  # a row shows as a row
+            width_px = defect.stone.diameter_mm * px_per_mm
+            found = sight.likeness(-displaced, there, width_px, among=duct)  # of all, so that a row shows as a row
             if np.median(found[there]) < least - held:
                 continue
         stones.add(defect.number)
@@ -159,7 +158,7 @@ def marked_stones(
 
 
 def _duct_from_to(
-    sight: Sight, canvas: Canvas, column: Column, now: Moment, before: Marks | None
+    sight: Sight, view: View, column: Column, now: Moment, before: Marks | None
 ) -> tuple[float, float] | None:
     """From where to where the common duct is marked, in mm; None where too little of it shows."""
     who, filling, least = now.patient, now.filling, now.patient.domain.annotator.sees_duct
@@ -168,10 +167,10 @@ def _duct_from_to(
     cbd = who.tree.ducts[0]
     s = arc_length(cbd.points)
     # Half a width: its narrow ends are looked at closer than its middle needs.
-    width_px = float(cbd.radius.mean()) * canvas.view.scale(who.duct_z_mm)
+    width_px = float(cbd.radius.mean()) * view.scale(who.duct_z_mm)
     found = sight.likeness(column.iodine, column.mask, width_px)
     bare = np.where(column.mask & sight.bare, found, np.float32(np.nan))
-    seen = sampled(bare, canvas.view.pixels(cbd.points, who.duct_z_mm))
+    seen = sampled(bare, view.pixels(cbd.points, who.duct_z_mm))
     if before is not None and before.duct_mm is not None:
         seen[(s >= before.duct_mm[0]) & (s <= before.duct_mm[1])] += np.float32(HELD)
     ends = from_to(seen, least, LEAST_SHARE)
