@@ -53,6 +53,7 @@ class Domain(Document):
         for what, value, most in (
             ("duct.cbd_mm", max(self.duct.cbd_mm), seen_mm / 4),
             ("duct.length_mm", max(self.duct.length_mm), longer_mm),
+            ("duct.gap_mm", max(self.duct.gap_mm), min(self.duct.length_mm)),
             ("scope.shaft_mm", max(self.scope.shaft_mm), seen_mm / 4),
             ("stone.diameter_mm", max(self.stone.diameter_mm), 2 * max(self.duct.cbd_mm)),
         ):

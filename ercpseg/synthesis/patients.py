@@ -100,6 +100,10 @@ class DuctSettings(Section):
     cystic_duct: float = chance(0.15)
     pancreatic_duct: float = chance(0.08)
     duodenum: float = chance(0.22, "contrast spilt into the duodenum")
+    gap: float = chance(
+        0.08, "share of filled ducts whose column is parted by thinner contrast; one of six real frames"
+    )
+    gap_mm: Spread = spread(3, 6, 14, low=1, high=60, source="its length at half of what is missing; " + BY_EYE)
 
 
 class StoneSettings(Section):
@@ -144,6 +148,16 @@ class DeviceSettings(Section):
 
     catheter_mm: Spread = spread(1.5, 2.3, low=0.5, high=5, source="5 to 7 F")
     catheter_steel_mm: Spread = spread(0.08, 0.2, 0.6, low=0, high=2)
+    catheter_wall: Spread = spread(
+        0.18, 0.5, low=0.02, high=0.5, source="wall over diameter; 0.5 is solid, as several lumens look; " + BY_EYE
+    )
+    catheter_lumen: Spread = spread(
+        0.0,
+        0.26,
+        low=0,
+        high=0.4,
+        source="wire off its axis, over diameter, as far as it fits: at one border on real frames",
+    )
     sphincterotome: float = chance(0.35, "given a catheter")
     catheter_alone: float = chance(0.55, "given no wire")
     balloon: float = chance(0.06)

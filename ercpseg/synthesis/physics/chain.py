@@ -31,6 +31,7 @@ class Chain:
     electronic: float
     noise_blur_px: float
     noise_tail: float
+    noise_reach: float
     lag: float
     metered: tuple[float, float, float]
 
@@ -48,7 +49,7 @@ class Chain:
             centre=(rng.uniform(-0.08, 0.08), rng.uniform(-0.08, 0.08)),
             quanta_per_mm2=draw(rng, spec.quanta_per_mm2), electronic=draw(rng, spec.electronic),
             noise_blur_px=draw(rng, spec.noise_blur_px), noise_tail=draw(rng, spec.noise_tail),
-            lag=draw(rng, spec.lag),
+            noise_reach=draw(rng, spec.noise_reach), lag=draw(rng, spec.lag),
             metered=(rng.uniform(-0.1, 0.1), rng.uniform(-0.12, 0.08), rng.uniform(0.12, 0.3)),
         )  # fmt: skip
 
@@ -92,7 +93,9 @@ class Chain:
         spread = np.sqrt(np.maximum(signal, 0) * np.float32(quanta) + np.float32(self.electronic))
         noise = rng.standard_normal(signal.shape, np.float32) * spread
         if self.noise_blur_px > 0:
-            wide = gaussian_filter(noise, 2.5 * self.noise_blur_px, truncate=3) * np.float32(self.noise_tail)
+            wide = gaussian_filter(noise, self.noise_reach * self.noise_blur_px, truncate=3) * np.float32(
+                self.noise_tail
+            )
             noise = gaussian_filter(noise, self.noise_blur_px, truncate=3) + wide
         return np.asarray(np.maximum(signal + noise / np.float32(quanta), np.float32(1e-4)), np.float32)
 

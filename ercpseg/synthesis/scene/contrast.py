@@ -30,6 +30,7 @@ class Filling:
     """What contrast fills, ``first_mm`` to ``last_mm`` of the common duct; iodine in mg/ml; ``fade_mm`` at open ends.
 
     ``levels`` is how many generations of branches are filled, ``branch_iodine`` how much more concentrated they are.
+    ``gap`` is where along the common duct its column is parted, over which length in mm, and what share is left there.
     """
 
     present: bool
@@ -45,6 +46,7 @@ class Filling:
     pancreatic: float
     duodenum: float
     seed: int
+    gap: tuple[float, float, float] | None = None
 
     @classmethod
     def sample(cls, rng: np.random.Generator, spec: DuctSettings, length_mm: float, widest_mm: float) -> Self:
@@ -66,7 +68,7 @@ class Filling:
         return cls(
             present, first, last, rng.uniform(1, 8), levels, iodine, draw(rng, spec.branch_iodine), draw(rng, spec.streaming),
             gallbladder=others[0], cystic=max(others), pancreatic=more[0], duodenum=more[1],
-            seed=int(rng.integers(2**31)),
+            seed=int(rng.integers(2**31)), gap=_gap(rng, spec, first, last),
         )  # fmt: skip
 
     def grown(self, share: float, length_mm: float) -> Filling:
@@ -75,6 +77,12 @@ class Filling:
             return self
         last = max(self.first_mm + 2.0, self.first_mm + share * (self.last_mm - self.first_mm))
         return replace(self, last_mm=min(last, length_mm), levels=0)
+
+
+def _gap(rng: np.random.Generator, spec: DuctSettings, first: float, last: float) -> tuple[float, float, float] | None:
+    """Where a column from ``first`` to ``last`` mm is parted, its length and the share that is left; mostly nowhere."""
+    drawn = (first + rng.uniform(0.2, 0.8) * (last - first), draw(rng, spec.gap_mm), rng.uniform(0.05, 0.6))
+    return drawn if happens(rng, spec.gap) else None
 
 
 @dataclass(frozen=True)
@@ -112,20 +120,22 @@ def draw_contrast(
     amount = np.float32(filling.iodine / scale)
     cbd = tree.ducts[0]
     thick_balls(*_placed(canvas, cbd, z_mm, filling), lumen)
-    fade = _fade(canvas, cbd, filling, z_mm)
+    fade, left = _thinned(canvas, cbd, filling, z_mm)
     mask |= (lumen > 0.15) & (fade > 0.35)
-    trunk = mask.copy()
-    branches = np.zeros(shape, np.float32)
+    column, others = lumen * left, np.zeros(shape, np.float32)
     balls = [_placed(canvas, duct, z_mm) for duct in _filled_branches(tree, filling.levels)]
     if balls:
         centres, radii = (np.concatenate([ball[part] for ball in balls]) for part in (0, 1))
-        thick_balls(centres, radii, branches)
-    np.maximum(lumen, branches * np.float32(filling.branch_iodine), out=lumen)
+        thick_balls(centres, radii, others)
+        others *= np.float32(filling.branch_iodine)
     if filling.cystic:
-        thick_balls(*_placed(canvas, tree.cystic, z_mm), lumen)
-    lumen *= np.where(trunk | (fade > 0), fade, 1)
+        thick_balls(*_placed(canvas, tree.cystic, z_mm), others)
+    np.maximum(lumen, others, out=lumen)
+    # Stones take the place of thick and thin contrast alike: of lengths first, and what is left there thins the rest.
+    share = np.divide(np.maximum(column, others), lumen, out=np.ones_like(lumen), where=lumen > 0)
     drawn = _stones(canvas, cbd, stones, z_mm, lumen)
     _stones(canvas, cbd, bubbles, z_mm, lumen)
+    lumen *= share
     streams = 1 + filling.streaming * _grain(rng, canvas)
     iodine = lumen * amount * np.maximum(streams, np.float32(0.15))
     canvas.iodine[...] += iodine
@@ -137,7 +147,7 @@ def draw_contrast(
         canvas.iodine[...] += other * np.float32(filling.iodine * filling.pancreatic / scale)
     if filling.duodenum:
         _draw_duodenum(canvas, rng, tree.ducts[0].points[0], filling, z_mm)
-    shown = (replace(d, mask=d.mask & mask, displaced=d.displaced * amount) for d in drawn)
+    shown = (replace(d, mask=d.mask & mask, displaced=d.displaced * share * amount) for d in drawn)
     return Column(mask, tuple(d for d in shown if d.mask.sum() >= LEAST_PX), iodine)
 
 
@@ -152,17 +162,25 @@ def _placed(canvas: Canvas, duct: Duct, z_mm: float, filling: Filling | None = N
     return spaced(canvas.view.pixels(points, z_mm), radius * canvas.view.scale(z_mm))
 
 
-def _fade(canvas: Canvas, cbd: Duct, filling: Filling, z_mm: float) -> Map:
-    """1 where the common duct is full, falling to 0 at the open ends of its column; 0 far from the duct."""
+def _thinned(canvas: Canvas, cbd: Duct, filling: Filling, z_mm: float) -> tuple[Map, Map]:
+    """What is left of the common duct's contrast at the open ends of its column, and there and in its gap; 0 far from it.
+
+    A gap is no end: whoever outlines the duct goes on across it.
+    """
     flat, along = along_mm(canvas.view, cbd, z_mm)
     fade = np.ones_like(along)
     if filling.first_mm > 0:
         fade = fade * np.clip((along - filling.first_mm) / filling.fade_mm + 1, 0, 1)
     if filling.last_mm < cbd.length_mm:
         fade = fade * np.clip((filling.last_mm - along) / filling.fade_mm + 1, 0, 1)
-    result = np.zeros(canvas.view.shape, np.float32)
-    result.reshape(-1)[flat] = fade
-    return result
+    left = fade
+    if filling.gap is not None:
+        middle, long, amount = filling.gap
+        # Steeper than a bell and softer than a box, as contrast parts.
+        left = fade * (1 - (1 - amount) / (1 + (np.abs(along - middle) / (long / 2)) ** 6))
+    result = np.zeros((2, *canvas.view.shape), np.float32)
+    result.reshape(2, -1)[:, flat] = fade, left
+    return result[0], result[1]
 
 
 def along_mm(view: View, duct: Duct, z_mm: float) -> tuple[NDArray[np.intp], Map]:

@@ -58,7 +58,7 @@ def draw_moment(now: Moment, before: Marks | None = None) -> Drawn:
     undisturbed = canvas.copy()
     draw_foreign(canvas, who.foreign, now.breath_mm)
     if now.catheter is not None:
-        draw_catheter(inside, who.catheter, now.catheter, who.duct_z_mm)
+        draw_catheter(inside, who.catheter, now.catheter, who.duct_z_mm, who.wires[0].diameter_mm if who.wires else 0.0)
     for wire, placed in zip(who.wires, now.wires, strict=True):
         draw_wire(inside, wire, placed.path, who.duct_z_mm)
     scope = np.zeros(view.shape, np.bool_)

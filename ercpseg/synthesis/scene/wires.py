@@ -130,6 +130,9 @@ class Catheter:
     bow_mm: float
     balloon_mm: float
     basket_mm: float
+    wall_mm: float
+    wire_aside_mm: float
+    """How far to the right of its axis, seen from the endoscope, a wire runs in it; a wall is drawn around the axis."""
 
     @classmethod
     def sample(cls, rng: np.random.Generator, domain: Domain) -> Self:
@@ -141,13 +144,19 @@ class Catheter:
         markers = (0.0, rng.uniform(4, 9)) if rng.random() < 0.5 else (0.0,) if rng.random() < 0.6 else ()
         markers = (*markers, bow) if bow else markers
         steel = draw(rng, spec.catheter_steel_mm)
-        return cls(draw(rng, spec.catheter_mm), steel, markers, bow, 0.0 if bow else balloon, 0.0 if bow else basket)
+        wide = draw(rng, spec.catheter_mm)
+        wall, aside = (
+            draw(rng, spec.catheter_wall) * wide,
+            float(draw(rng, spec.catheter_lumen) * wide * rng.choice([-1, 1])),
+        )
+        return cls(wide, steel, markers, bow, 0.0 if bow else balloon, 0.0 if bow else basket, wall, aside)
 
 
-def draw_catheter(canvas: Canvas, catheter: Catheter, path: Array, z_mm: float) -> None:
-    """Draw a catheter along ``path`` (n, 2) in mm, from the endoscope to its tip."""
-    tube = Tube(catheter.diameter_mm, 0.28 * catheter.diameter_mm)
-    draw_tube(canvas, canvas.steel, path, tube, catheter.steel_mm, z_mm)
+def draw_catheter(canvas: Canvas, catheter: Catheter, path: Array, z_mm: float, wire_mm: float = 0.0) -> None:
+    """Draw a catheter whose wire of ``wire_mm`` runs along ``path`` (n, 2) in mm, from the endoscope to its tip."""
+    room = max(0.0, (catheter.diameter_mm - wire_mm) / 2)
+    path = path - normals(path) * float(np.clip(catheter.wire_aside_mm, -room, room))
+    draw_tube(canvas, canvas.steel, path, Tube(catheter.diameter_mm, catheter.wall_mm), catheter.steel_mm, z_mm)
     s = arc_length(path)
     back = s[-1] - s
     for deep in catheter.markers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -49,6 +50,57 @@ def test_a_partial_column_ends_where_it_says(view):
     # The papilla lies at +15 mm, row 79.5; 15 mm further up is row 49.5. Ends are round (4 mm) and fade over 2 mm.
     assert rows.max() == pytest.approx(79.5 + 8, abs=1.5)
     assert rows.min() == pytest.approx(49.5, abs=4)
+
+
+def test_a_gap_parts_the_column_and_not_the_mask(view):
+    whole, parted = Canvas.empty(view), Canvas.empty(view)
+    stone = Stone(15.0, 0.0, 6.0, 1.0, 0.0, 0.0, 2.0, NO_FACETS, False)
+    mask = draw_contrast(whole, tree(), FULL, (), (), 0.0).mask
+    gap = Filling(**{**vars(FULL), "gap": (15.0, 8.0, 0.25)})
+    np.testing.assert_array_equal(draw_contrast(parted, tree(), gap, (), (), 0.0).mask, mask)
+    share = parted.iodine[:, 39] / np.maximum(whole.iodine[:, 39], 1e-6)
+    # The middle lies on row 49.5: a quarter is left; 4 mm (8 px) away half of what was taken; at 12 mm 1/730 of it.
+    assert share[49:51] == pytest.approx(0.25, abs=0.001)
+    assert [share[41:43].mean(), share[57:59].mean()] == pytest.approx([1 - 0.75 / 2] * 2, abs=0.01)
+    assert share[25] == pytest.approx(1, abs=0.002)
+    # A stone in the gap takes the place of its share of thin contrast: 6 of 8 mm, of a quarter of it.
+    (without,), (within,) = (
+        draw_contrast(Canvas.empty(view), tree(), f, (stone,), (), 0.0).stones for f in (FULL, gap)
+    )
+    np.testing.assert_allclose(within.displaced[49:51], 0.25 * without.displaced[49:51], rtol=1e-3)
+    stone_there = Canvas.empty(view)
+    draw_contrast(stone_there, tree(), gap, (stone,), (), 0.0)
+    assert stone_there.iodine[49:51, 39:41] == pytest.approx(0.25 * 2 * 100, rel=0.06)
+
+
+def test_a_gap_leaves_other_ducts_alone(view):
+    across = Duct(np.stack([np.zeros(60), np.arange(-30.0, 30.0)], axis=1), np.full(60, 1.0))
+    gap = Filling(**{**vars(FULL), "gap": (15.0, 8.0, 0.05), "cystic": 1.0})
+    canvas, crossed = Canvas.empty(view), replace(tree(), cystic=across)
+    draw_contrast(canvas, crossed, gap, (), (), 0.0)
+    # 2 mm of 100 mg/ml all along, over the duct (8 mm of 5 mg/ml are less) and beside it.
+    assert canvas.iodine[49:51, 8:72].max(axis=0) == pytest.approx(np.full(64, 194), rel=0.04)
+
+
+def test_nothing_is_left_beyond_the_end_of_a_column(view):
+    """Wide ducts with a short end had a cap of full contrast beyond it, which no mask held."""
+    for ends in ({"last_mm": 15.0}, {"first_mm": 15.0}):
+        canvas = Canvas.empty(view)
+        column = draw_contrast(canvas, tree(), Filling(**{**vars(FULL), "fade_mm": 1.0, **ends}), (), (), 0.0)
+        rows = np.flatnonzero(canvas.iodine[:, 39] > 1)
+        assert np.ptp(rows) == len(rows) - 1
+        marked = np.flatnonzero(column.mask[:, 39])
+        assert max(marked.min() - rows.min(), rows.max() - marked.max()) <= 2  # 1 mm is 2 px, and 0.35 of it are marked
+
+
+def test_gaps_come_as_often_as_asked_and_lie_in_the_filled_part():
+    spec = DuctSettings(present=1.0, partial=1.0, gap=0.5, gap_mm=(3, 14))
+    drawn = [Filling.sample(np.random.default_rng(seed), spec, 80.0, 9.0) for seed in range(400)]
+    gaps = [(f, f.gap) for f in drawn if f.gap is not None]
+    assert len(gaps) == pytest.approx(200, abs=45)  # 4.5 standard deviations of a binomial of 400 at a half
+    assert all(f.first_mm < gap[0] < f.last_mm and 3 <= gap[1] <= 14 and 0.05 <= gap[2] <= 0.6 for f, gap in gaps)
+    never = DuctSettings(present=1.0, gap=0.0)
+    assert all(Filling.sample(np.random.default_rng(seed), never, 80.0, 9.0).gap is None for seed in range(50))
 
 
 def test_branches_are_drawn_and_not_labelled(view):
