@@ -168,6 +168,8 @@ def mixing(context: Context) -> Advice:
         {
             "sampling.synthetic_frac": Choice(share, why, inputs, others),
             "sampling.synthetic_frames": Choice(frames, count, inputs),
-            "sampling.synthetic_domain": Choice(domain, "What the shipped weights learnt on, wider than any room.", {}),
+            "sampling.synthetic_domain": Choice(
+                domain, "What the shipped weights learnt on, after no room in particular.", {}
+            ),
         }
     )

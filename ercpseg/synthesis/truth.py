@@ -48,7 +48,10 @@ class WireTruth(Part):
 
 
 class DuctTruth(Part):
-    """The common duct, papilla first; ``filled_mm`` of it holds contrast, ``marked_mm`` can be seen and is in the mask."""
+    """The common duct, papilla first; ``filled_mm`` of it holds contrast, ``marked_mm`` is in the mask.
+
+    The mask leaves out ends that cannot be seen, and goes on over gaps in the column of contrast.
+    """
 
     centreline_px: tuple[Point, ...]
     diameter_mm: tuple[float, ...] = Field(description="for each point")

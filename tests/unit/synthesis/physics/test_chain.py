@@ -71,6 +71,23 @@ def test_blurred_noise_makes_neighbours_alike(chain, rng):
     assert 0.2 < alike(soft) < 0.4
 
 
+@pytest.mark.parametrize("reach", [2.5, 6.0])
+def test_the_tail_of_the_noise_reaches_as_far_as_asked(chain, rng, reach):
+    near_px, tail, lag = 0.8, 4.0, 6
+    long = replace(chain, noise_blur_px=near_px, noise_tail=tail, noise_reach=reach)
+    flat = np.ones(VIEW.shape, np.float32)
+    grains = np.stack([long.noisy(flat, VIEW, rng) - 1 for _ in range(16)])
+
+    def covariance(distance):
+        """Of white noise under two Gaussians: each pair of them convolves to one of the sum of their variances."""
+        pairs = ((1, 2 * near_px**2), (2 * tail, near_px**2 * (1 + reach**2)), (tail**2, 2 * (reach * near_px) ** 2))
+        return sum(weight * np.exp(-(distance**2) / (2 * v)) / (2 * np.pi * v) for weight, v in pairs)
+
+    found = (grains[:, :, lag:] * grains[:, :, :-lag]).mean() / grains.var()
+    assert found == pytest.approx(covariance(lag) / covariance(0), abs=0.04)
+    assert grains.std() == pytest.approx(np.sqrt(covariance(0) / 400), rel=0.06)
+
+
 def test_scatter_takes_its_share_of_the_contrast(chain):
     # A wide shadow of one half below a narrow one: scatter fills in the narrow one by its share of the surroundings.
     primary = np.ones(VIEW.shape, np.float32)
