@@ -52,6 +52,8 @@ RECIPES = {"light": "zero-shot", "realtime": "zero-shot-realtime"}
 MIXED = "round-field,round-field,any-room"
 ROOMS = "round-field,any-room,round-field,any-room,saint-antoine,portrait-spot"
 """Every room but two, which the benchmark keeps for rooms that were never seen."""
+VARIED = "round-field,any-room,portrait-spot,any-room,round-field,any-room,saint-antoine,any-room"
+"""The same with every second patient of no room in particular: what was lost elsewhere was what few frames had shown."""
 STAGES: dict[str, tuple[Stage, ...]] = {
     "light": (
         Stage(101, "round-field", 1000, 62),

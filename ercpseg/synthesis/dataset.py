@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ercpseg.errors import DocumentError, Interrupted, StorageError, UsageError
 from ercpseg.progress import SILENT, Progress
@@ -123,7 +124,7 @@ def synthesise_domain(
                 task.advance(job.frames, note=request.patient_name(job.patient))
         files = [path for job in jobs for path in files_of(job, request, out)]
         flush(*files)
-        if request.has_truth:
+        if request.domain.kind == "scene":
             documents.save(out / FINISHED, request)
         (out / UNDER_WAY).unlink(missing_ok=True)
     return SynthesisSummary(out, frames, patients, len(files))
@@ -234,18 +235,22 @@ def _check_folder(out: Path) -> None:
             raise UsageError("there are files already", where=folder, todo="name a new folder or empty this one")
 
 
-def _began(path: Path) -> Request | None:
-    """What a folder was begun with; None where this version cannot say."""
+def _began(path: Path) -> Any:
+    """What a folder was begun with, as plain data; None where that cannot be read.
+
+    No document: a version with further parameters would fill them in, and take another one's folder for its own.
+    """
     try:
-        return documents.load(path, Request)
+        return documents.load_json(path)
     except DocumentError:
         return None
 
 
 def _check_content(out: Path, request: Request) -> None:
     """An unfinished or finished folder may be gone on with by the very same request only."""
+    asked = documents.parse_json(request.to_json().encode(), where=out)
     for name in (UNDER_WAY, FINISHED):
-        if (out / name).is_file() and _began(out / name) != request:
+        if (out / name).is_file() and _began(out / name) != asked:
             raise UsageError(
                 "there are files already, made from other numbers or by another version",
                 where=out,

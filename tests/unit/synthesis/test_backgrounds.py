@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,17 @@ def test_masks_of_ones_own_are_pasted(frames, annotated, round_field, tmp_path):
             assert (masks["cbd"] & masks["guidewire"]).any()  # as they were annotated: overlapping
     assert shown >= 4
     assert not (made.folder / "truth").exists()
+
+
+def test_a_finished_folder_of_pasted_masks_is_left_as_it_is(frames, annotated, round_field, tmp_path):
+    options = Options(round_field, backgrounds=frames, paste=annotated)
+    files = {}
+    for turn in range(2):
+        folder = synthesise_domain(tmp_path / "out", frames=4, patients=2, options=options).folder
+        files[turn] = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in (folder / "images").iterdir()}
+    assert files[0] == files[1]
+    with pytest.raises(UsageError, match="other numbers"):
+        synthesise_domain(tmp_path / "out", frames=4, patients=2, options=replace(options, seed=1))
 
 
 def test_pasting_needs_backgrounds_and_has_no_series(annotated, frames, round_field, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -154,6 +155,17 @@ def test_a_folder_of_a_version_whose_masks_were_others_is_refused(tmp_path, opti
     with pytest.raises(UsageError, match="by another version"):
         make(old, options)
     assert content(old) == before
+
+
+def test_a_folder_of_a_version_that_knew_fewer_parameters_is_refused(tmp_path, options, written):
+    old = tmp_path / "old"
+    shutil.copytree(written.folder, old)
+    began = json.loads((old / FINISHED).read_text())
+    del began["domain"]["duct"]["gap"]
+    (old / FINISHED).write_text(json.dumps(began))
+    assert Request.parse(began) == _request(10, 3, options, Materials())  # it parses, with the default of today
+    with pytest.raises(UsageError, match="by another version"):
+        make(old, options)
 
 
 def test_other_numbers_are_refused_in_the_same_folder(written, options):
