@@ -61,11 +61,13 @@ STAGES: dict[str, tuple[Stage, ...]] = {
         Stage(303, MIXED, 600, 120, parts=1),
         Stage(404, ROOMS, 2400, 640, parts=3),
         Stage(505, ROOMS, 3000, 997, parts=3),
+        Stage(606, VARIED, 3600, 883),
     ),
     "realtime": (
         Stage(202, MIXED, 1250, 188),
         Stage(404, ROOMS, 2400, 570, parts=3),
         Stage(505, ROOMS, 3000, 848),
+        Stage(606, VARIED, 3600, 751, parts=1),
     ),
 }
 
