@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ercpseg.errors import DocumentError, Interrupted, StorageError, UsageError
 from ercpseg.progress import SILENT, Progress
 from ercpseg.storage import documents
@@ -92,8 +94,9 @@ def synthesise_domain(
 
     ``images/<patient>_f0000.png`` or ``images/<patient>.dcm`` (one multi-frame object per patient), for every structure
     ``masks/<structure>/<patient>_f0000.png`` (0 or 255), also where it is absent, and for scene domains
-    ``truth/<patient>_f0000.json`` and ``synthesis.json``. Frame *k* of a patient is the same in every dataset of that
-    domain, seed and size, whatever the number of workers. The same call on an unfinished folder goes on.
+    ``synthesis.json`` and, but where masks are pasted, ``truth/<patient>_f0000.json``. Frame *k* of a patient is the same
+    in every dataset of that domain, seed and size, whatever the number of workers. The same call on an unfinished folder
+    goes on.
 
     Raises
     ------
@@ -187,7 +190,13 @@ def check_backgrounds(patients: int, backgrounds: int) -> None:
 
 def _request(frames: int, patients: int, options: Options, materials: Materials) -> Request:
     grounds = [background.grey for background in materials.backgrounds]
-    masks = [mask for one in materials.annotated for _, mask in sorted(one.masks.items())]
+    # Of which structure and frame a mask is decides how it is drawn and which move together, not its pixels alone.
+    masks = [
+        part
+        for number, one in enumerate(materials.annotated)
+        for name, mask in sorted(one.masks.items())
+        for part in (np.frombuffer(f"{number} {name}".encode(), np.uint8), mask)
+    ]
     return Request.new(
         domain=options.domain,
         others=options.others,

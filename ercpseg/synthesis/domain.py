@@ -50,17 +50,16 @@ class Domain(Document):
     def _things_fit(self) -> Self:
         seen_mm = min(self.view.height_mm) * min(1.0, self.frame.aspect)
         longer_mm = min(self.view.height_mm) * max(1.0, self.frame.aspect)
-        for what, value, most in (
-            ("duct.cbd_mm", max(self.duct.cbd_mm), seen_mm / 4),
-            ("duct.length_mm", max(self.duct.length_mm), longer_mm),
-            ("duct.gap_mm", max(self.duct.gap_mm), min(self.duct.length_mm)),
-            ("scope.shaft_mm", max(self.scope.shaft_mm), seen_mm / 4),
-            ("stone.diameter_mm", max(self.stone.diameter_mm), 2 * max(self.duct.cbd_mm)),
+        within = f"in a field of {seen_mm:g} mm"
+        for what, value, most, where in (
+            ("duct.cbd_mm", max(self.duct.cbd_mm), seen_mm / 4, within),
+            ("duct.length_mm", max(self.duct.length_mm), longer_mm, within),
+            ("duct.gap_mm", max(self.duct.gap_mm), min(self.duct.length_mm), "the shortest duct"),
+            ("scope.shaft_mm", max(self.scope.shaft_mm), seen_mm / 4, within),
+            ("stone.diameter_mm", max(self.stone.diameter_mm), 2 * max(self.duct.cbd_mm), "twice the widest duct"),
         ):
             if value > most:
-                raise ValueError(
-                    f"{what} reaches {value:g} mm; expected at most {most:g} mm in a field of {seen_mm:g} mm"
-                )
+                raise ValueError(f"{what} reaches {value:g} mm; expected at most {most:g} mm, {where}")
         if not self.wire.diameters_mm or not all(0.2 <= d <= 2 for d in self.wire.diameters_mm):
             raise ValueError("wire.diameters_mm holds none or an impossible one; expected 0.2 to 2")
         return self

@@ -100,9 +100,7 @@ class DuctSettings(Section):
     cystic_duct: float = chance(0.15)
     pancreatic_duct: float = chance(0.08)
     duodenum: float = chance(0.22, "contrast spilt into the duodenum")
-    gap: float = chance(
-        0.08, "share of filled ducts whose column is parted by thinner contrast; one of six real frames"
-    )
+    gap: float = chance(0.08, "share of filled ducts whose column is parted by thinner contrast; " + BY_EYE)
     gap_mm: Spread = spread(3, 6, 14, low=1, high=60, source="its length at half of what is missing; " + BY_EYE)
 
 
@@ -156,7 +154,7 @@ class DeviceSettings(Section):
         0.26,
         low=0,
         high=0.4,
-        source="wire off its axis, over diameter, as far as it fits: at one border on real frames",
+        source="wire off its axis, over diameter, as far as it fits; at a border on real frames",
     )
     sphincterotome: float = chance(0.35, "given a catheter")
     catheter_alone: float = chance(0.55, "given no wire")

@@ -35,7 +35,9 @@ class Request(Document):
     file_format: FileFormat = Field(description="`png`, or `dicom`: one multi-frame object per patient")
     series: bool = Field(description="whether a patient's frames are one series")
     backgrounds_sha256: str | None = Field(default=None, description="hash of the pixels that scenes were put on")
-    pasted_sha256: str | None = Field(default=None, description="hash of the masks that were pasted")
+    pasted_sha256: str | None = Field(
+        default=None, description="hash of the masks that were pasted and of their structures"
+    )
     ercpseg_version: str
 
     @property

@@ -34,8 +34,12 @@ class BeamSettings(Section):
     )
     electronic: Spread = spread(2, 60, low=0, high=5000, source="electronic noise as quanta per px")
     noise_blur_px: Spread = spread(0.47, 0.58, low=0, high=3, source="neighbours correlate by 0.24 to 0.38 (measured)")
-    noise_tail: Spread = spread(0.2, 0.6, low=0, high=5, source="share of the noise that is smeared further")
-    noise_reach: Spread = spread(2.5, low=1, high=10, source="how much further, over noise_blur_px; spot films 6")
+    noise_tail: Spread = spread(
+        0.2, 0.6, low=0, high=5, source="weight of the noise smeared further; 3 to 5: spot films"
+    )
+    noise_reach: Spread = spread(
+        2.5, low=1, high=10, source="how much further, over noise_blur_px; 6 to 8.5: spot films"
+    )
     lag: Spread = spread(0.05, 0.3, low=0, high=0.95, source="share of the previous frame, series only")
 
 

@@ -121,7 +121,7 @@ def draw_wire(canvas: Canvas, wire: Wire, path: Array, z_mm: float) -> None:
 
 @dataclass(frozen=True)
 class Catheter:
-    """What runs over the wire: a tube with a dark wall, marker bands, and perhaps a bow, a balloon or a basket."""
+    """What runs over the wire: a tube, hollow or solid, marker bands, and perhaps a bow, a balloon or a basket."""
 
     diameter_mm: float
     steel_mm: float

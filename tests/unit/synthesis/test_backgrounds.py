@@ -131,10 +131,14 @@ def test_a_finished_folder_of_pasted_masks_is_left_as_it_is(frames, annotated, r
     files = {}
     for turn in range(2):
         folder = synthesise_domain(tmp_path / "out", frames=4, patients=2, options=options).folder
-        files[turn] = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in (folder / "images").iterdir()}
+        found = [p for p in folder.rglob("*") if p.is_file()]
+        files[turn] = {p: (p.read_bytes(), p.stat().st_mtime_ns if p.suffix == ".png" else 0) for p in found}
     assert files[0] == files[1]
     with pytest.raises(UsageError, match="other numbers"):
         synthesise_domain(tmp_path / "out", frames=4, patients=2, options=replace(options, seed=1))
+    (annotated / "masks" / "clip").rename(annotated / "masks" / "stent")
+    with pytest.raises(UsageError, match="other numbers"):
+        synthesise_domain(tmp_path / "out", frames=4, patients=2, options=options)
 
 
 def test_pasting_needs_backgrounds_and_has_no_series(annotated, frames, round_field, tmp_path):

@@ -56,9 +56,10 @@ def test_an_unknown_name_lists_the_names():
         ("wire: {tip_mm: [10, 20, 30, 40]}", "tip_mm", "one, two or three"),
         ("wire: {diameters_mm: [9.0]}", "diameters_mm", "0.2 to 2"),
         ("wire: {diameters_mm: []}", "diameters_mm", "0.2 to 2"),
-        ("view: {height_mm: [80]}\nduct: {cbd_mm: [30]}", "duct.cbd_mm", "at most 20 mm in a field of 80 mm"),
+        ("view: {height_mm: [80]}\nduct: {cbd_mm: [30]}", "duct.cbd_mm", "at most 20 mm, in a field of 80 mm"),
         ("view: {height_mm: [70]}\nduct: {cbd_mm: [8], length_mm: [62, 95]}", "duct.length_mm", "at most 70 mm"),
-        ("stone: {diameter_mm: [39]}\nduct: {cbd_mm: [8]}", "stone.diameter_mm", "at most 16 mm"),
+        ("stone: {diameter_mm: [39]}\nduct: {cbd_mm: [8]}", "stone.diameter_mm", "at most 16 mm, twice"),
+        ("duct: {length_mm: [40, 50], gap_mm: [3, 45]}", "duct.gap_mm", "at most 40 mm, the shortest duct"),
         ("beam: {dose: 3}", "dose", ""),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ercpseg.synthesis.catalogue import find_domain
+from ercpseg.synthesis.scene import render
 from ercpseg.synthesis.scene.canvas import Canvas
 from ercpseg.synthesis.scene.wires import Catheter, draw_catheter
 from tests.unit.synthesis.conftest import changed
@@ -34,6 +35,16 @@ def test_a_wire_never_leaves_its_catheter(view):
     row = canvas.steel[50]
     # (4 − 2.6) / 2 = 0.7 mm of room on either side.
     assert (row * COLUMNS).sum() / row.sum() == pytest.approx(-1.4, abs=0.01)
+
+
+def test_a_scene_says_which_wire_runs_in_its_catheter(scenes, monkeypatch):
+    given = []
+    monkeypatch.setattr(render, "draw_catheter", lambda *args: given.append(args[-1]))
+    moments = [now for now, _ in scenes if now.catheter is not None]
+    for now in moments:
+        render.draw_moment(now)
+    assert len(moments) >= 4
+    assert given == [now.patient.wires[0].diameter_mm for now in moments]
 
 
 def test_a_solid_catheter_is_densest_in_the_middle_and_a_hollow_one_at_its_walls(view):
