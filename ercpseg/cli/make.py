@@ -71,8 +71,7 @@ def synth(
     """Synthesise ERCP fluoroscopy with overlapping truth masks, as a dataset folder that every command takes.
 
     Domains that come with the program: any-room, phantom-simple, portrait-spot, round-field, saint-antoine, shiraz. All but
-    phantom-simple write the truth beyond masks too (courses, sizes in mm, calibration) to truth/. The same command again goes
-    on where it was stopped; another one in the same folder is refused.
+    phantom-simple write truth/ too (courses, sizes in mm, calibration). The same command again goes on where it was stopped.
     """
     from ercpseg.synthesis.catalogue import find_domain
     from ercpseg.synthesis.dataset import Options, synthesise_domain

@@ -47,7 +47,8 @@ def test_the_example_runs_the_shipped_model(shape: tuple[int, int], tmp_path: Pa
     """A frame of one tile, and one that is padded to it: the masks before any step of post-processing."""
     predictor = Predictor.load(LIGHT, device="cpu")
     assert predictor.serving.tile_px == (512, 512)
-    pixels = Studio.of(0, 1).frame(0, 512).pixels[: shape[0], : shape[1]]
+    top, left = ((512 - side) // 2 for side in shape)  # the middle, where things are
+    pixels = Studio.of(0, 1).frame(0, 512).pixels[top : top + shape[0], left : left + shape[1]]
     masks = segmented(LIGHT, pixels, tmp_path)
     values = predictor.predict(pixels, probabilities=True)
     assert values.probabilities is not None
