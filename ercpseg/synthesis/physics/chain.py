@@ -93,10 +93,8 @@ class Chain:
         spread = np.sqrt(np.maximum(signal, 0) * np.float32(quanta) + np.float32(self.electronic))
         noise = rng.standard_normal(signal.shape, np.float32) * spread
         if self.noise_blur_px > 0:
-            wide = gaussian_filter(noise, self.noise_reach * self.noise_blur_px, truncate=3) * np.float32(
-                self.noise_tail
-            )
-            noise = gaussian_filter(noise, self.noise_blur_px, truncate=3) + wide
+            wide = gaussian_filter(noise, self.noise_reach * self.noise_blur_px, truncate=3)
+            noise = gaussian_filter(noise, self.noise_blur_px, truncate=3) + wide * np.float32(self.noise_tail)
         return np.asarray(np.maximum(signal + noise / np.float32(quanta), np.float32(1e-4)), np.float32)
 
 

@@ -145,10 +145,8 @@ class Catheter:
         markers = (*markers, bow) if bow else markers
         steel = draw(rng, spec.catheter_steel_mm)
         wide = draw(rng, spec.catheter_mm)
-        wall, aside = (
-            draw(rng, spec.catheter_wall) * wide,
-            float(draw(rng, spec.catheter_lumen) * wide * rng.choice([-1, 1])),
-        )
+        wall = draw(rng, spec.catheter_wall) * wide
+        aside = float(draw(rng, spec.catheter_lumen) * wide * rng.choice([-1, 1]))
         return cls(wide, steel, markers, bow, 0.0 if bow else balloon, 0.0 if bow else basket, wall, aside)
 
 

@@ -172,15 +172,16 @@ def test_a_row_of_stones_shows_as_a_row_and_one_without_contrast_around_does_not
 def test_in_a_series_a_stone_that_was_marked_does_not_flicker(busy):
     """The first frames of a patient in which two stones do without memory: marked, not marked, marked again."""
     faint = changed(busy, duct={"iodine_mg_per_ml": [20, 60]}, wire={"second": 0.06})
-    lost = {}
+    changes = {}
     for remembered in (False, True):
         who, before, marked = Patient.sample(faint, 3, 38, 192), None, []
         for number in range(4):
             before = draw_moment(moment(who, number, series=True), before if remembered else None).marks
             marked.append(before.stones)
+        assert marked[0] == frozenset()
         assert marked[1] == marked[3] == {0, 2}
-        lost[remembered] = sum(len(a - b) for a, b in pairwise(marked))
-    assert lost == {False: 2, True: 0}
+        changes[remembered] = sum(len(a ^ b) for a, b in pairwise(marked))
+    assert changes == {False: 6, True: 2}  # both come to show after the first frame
 
 
 @pytest.mark.parametrize("made", ["scene", "background"])
@@ -258,5 +259,5 @@ def test_a_duct_is_cut_where_the_document_says_whatever_the_pixels(busy, aspect)
         places = drawn.organs_view.pixels(cbd.points, now.patient.duct_z_mm)
         inside = np.flatnonzero(sampled(drawn.marks.duct.astype(np.float32), places) == 1)
         cuts.append(abs(arc_length(cbd.points)[inside[-1]] - ends[1]))
-    assert len(cuts) >= 4
+    assert len(cuts) >= 8
     assert max(cuts) <= 1.01  # places are 1 mm apart
