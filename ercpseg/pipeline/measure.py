@@ -95,7 +95,7 @@ class Measurer:
             objects=sum(f.objects for f in figures),
             frames=defined,
             hd95_px=mean_tally(groups, [f.hd95_px for f in figures], count) if surface else None,
-            dice=mean_tally(groups, [f.dice for f in figures], count) if metric == "cldice" else None,
+            dice=mean_tally(groups, [f.dice for f in figures], count) if metric != "dice" else None,
         )
 
     def _figures(  # all but the frame are bound once
@@ -152,5 +152,5 @@ def _score(reference: Mask, prediction: Mask, metric: Metric, surface: bool) -> 
         found=int(np.count_nonzero(np.unique(labels[prediction]))),
         objects=objects,
         hd95_px=distance,
-        dice=dice(reference=reference, prediction=prediction) if metric == "cldice" else None,
+        dice=dice(reference=reference, prediction=prediction) if metric != "dice" else None,
     )

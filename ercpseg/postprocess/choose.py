@@ -120,14 +120,15 @@ def verdict(candidate: Evidence, standing: Evidence, guard: Guard) -> tuple[floa
     Not accepted: fewer than :data:`MIN_PATIENTS` patients show the structure; the gain is not above one standard error;
     the structure is invented in more frames that do not show it, by more than one standard error; a step that removes
     loses more than 1 % of the annotated objects; a step that joins makes the mean 95th percentile of the surface
-    distance larger; a thin structure gains by growing fat, that is, its Dice falls by more than one standard error.
+    distance larger; the Dice beside another score falls by more than one standard error (wires that grow fat, stones that
+    shrink).
     """
     better = gain(candidate.score, standing.score)
     if better is None or better.se is None:
         return None if better is None else better.difference, None, "fewer than two patients show it"
     why = ""
     worse = gain(candidate.invented, standing.invented)
-    fat = gain(candidate.dice, standing.dice) if candidate.dice and standing.dice else None
+    overlap = gain(candidate.dice, standing.dice) if candidate.dice and standing.dice else None
     lost = standing.found - candidate.found
     if better.patients < MIN_PATIENTS:
         why = f"{better.patients} patients show it, at least {MIN_PATIENTS} are needed"
@@ -135,8 +136,8 @@ def verdict(candidate: Evidence, standing: Evidence, guard: Guard) -> tuple[floa
         why = f"the gain of {better.difference:.3f} is not above one standard error, {better.se:.3f}"
     elif worse is not None and worse.se is not None and worse.difference > worse.se * (1 + EXACT):
         why = f"it is invented in {100 * worse.difference:.0f} % more of the frames that do not show it"
-    elif fat is not None and fat.se is not None and -fat.difference > fat.se * (1 + EXACT):
-        why = f"it grows fat: Dice falls by {-fat.difference:.3f}, more than one standard error, {fat.se:.3f}"
+    elif overlap is not None and overlap.se is not None and -overlap.difference > overlap.se * (1 + EXACT):
+        why = f"its Dice falls by {-overlap.difference:.3f}, more than one standard error, {overlap.se:.3f}"
     elif guard == "removes" and lost > MAX_LOST_FRAC * standing.objects:
         why = f"{lost} of {standing.objects} annotated objects would be lost"
     elif guard == "joins" and candidate.hd95_px and standing.hd95_px:

@@ -41,7 +41,7 @@ class Evidence:
     ``score``: the primary metric. ``invented``: frames that do not show the structure but are said to, of all such.
     ``found`` of ``objects``: annotated components that the prediction touches. ``frames``: where the metric is defined.
     ``hd95_px``: mean of patient means of the surface distance; None where nobody asked. ``dice``: the Dice beside another
-    score of a thin structure, which sees when lines grow fat; else None.
+    score, which sees when lines grow fat or stones shrink; None where Dice is the score.
     """
 
     score: Tally

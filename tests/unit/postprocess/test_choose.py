@@ -98,7 +98,7 @@ def test_patients_without_the_structure_do_not_change_the_standard_error() -> No
         (
             evidence([0.6] * 2 + [0.8] * 2 + [1.2], dice=[0.76, 0.78, 0.8, 0.8, 0.8]),
             "none",
-            "it grows fat: Dice falls by 0.012, more than one standard error, 0.008",
+            "its Dice falls by 0.012, more than one standard error, 0.008",
         ),
     ],
 )
