@@ -54,7 +54,8 @@ class BackgroundStudio:
         sized = domain.model_copy(update={"frame": frame})
         who = Patient.sample(sized, seed, number, height, bare=True)
         # The background is the beam that what is drawn takes from, and its field is the field: its shadows hide contrast, too.
-        return cls(replace(who, light=before_curve(background, who), exposed=background.field), background)
+        light = before_curve(background, who)
+        return cls(replace(who, light=light, exposed=background.field, noisy=True), background)
 
     @property
     def spacing(self) -> Spacing | None:
@@ -108,8 +109,7 @@ def composite(background: Background, passed: Map, who: Patient, rng: np.random.
     quanta = np.float32(chain.quanta_per_mm2 * view.mm_per_px[0] * view.mm_per_px[1])
     # Relative variance of n quanta is 1/n: the background shows 1/(n·s) already, what passes should show 1/(n·s·T).
     extra = np.sqrt(np.maximum(1 / np.maximum(passed, np.float32(0.01)) - 1, 0) / (quanta * signal + 1))
-    noise = rng.standard_normal(signal.shape, np.float32) * extra
-    noise = gaussian_filter(noise, max(chain.noise_blur_px, 0.3), truncate=3)
+    noise = chain.correlated(np.asarray(rng.standard_normal(signal.shape, np.float32) * extra))
     grey = np.maximum(signal * passed * (1 + noise), 0) ** gamma
     grey = np.where(background.field, np.clip(grey, 0, 1), background.grey)
     return np.asarray(np.rint(grey * 255), np.uint16)

@@ -23,7 +23,7 @@ class Request(Document):
     The number of its schema grows with every change of what scenes or masks look like, so that no folder mixes two of them.
     """
 
-    SCHEMA: ClassVar[str] = "ercpseg.synthesis/3"
+    SCHEMA: ClassVar[str] = "ercpseg.synthesis/4"
     domain: Domain
     others: tuple[Domain, ...] = Field(default=(), description="further domains; patients take turns between all")
     frames: int = Field(description="frames in all")

@@ -87,15 +87,19 @@ class Chain:
 
     def noisy(self, signal: Map, view: View, rng: np.random.Generator) -> Map:
         """Add quantum noise (Gaussian limit of Poisson: a hundred quanta and more) and electronic noise."""
-        from scipy.ndimage import gaussian_filter
-
         quanta = self.quanta_per_mm2 * view.mm_per_px[0] * view.mm_per_px[1]
         spread = np.sqrt(np.maximum(signal, 0) * np.float32(quanta) + np.float32(self.electronic))
-        noise = rng.standard_normal(signal.shape, np.float32) * spread
-        if self.noise_blur_px > 0:
-            wide = gaussian_filter(noise, self.noise_reach * self.noise_blur_px, truncate=3)
-            noise = gaussian_filter(noise, self.noise_blur_px, truncate=3) + wide * np.float32(self.noise_tail)
+        noise = self.correlated(rng.standard_normal(signal.shape, np.float32) * spread)
         return np.asarray(np.maximum(signal + noise / np.float32(quanta), np.float32(1e-4)), np.float32)
+
+    def correlated(self, noise: Map) -> Map:
+        """White noise (y, x) as the detector passes it on: neighbours are alike, over a short reach and a long one."""
+        from scipy.ndimage import gaussian_filter
+
+        if self.noise_blur_px <= 0:
+            return noise
+        wide = gaussian_filter(noise, self.noise_reach * self.noise_blur_px, truncate=3)
+        return np.asarray(gaussian_filter(noise, self.noise_blur_px, truncate=3) + wide * np.float32(self.noise_tail))
 
 
 def _axes(view: View) -> tuple[Map, Map]:

@@ -71,7 +71,8 @@ class Motion:
 class Patient:
     """Anatomy, devices and room of a patient of a domain.
 
-    ``exposed`` (y, x) is the field, ``light`` (y, x) the beam without a patient.
+    ``exposed`` (y, x) is the field, ``light`` (y, x) the beam without a patient, or a frame that is the light: such a
+    frame is ``noisy`` already.
     """
 
     seed: int
@@ -95,6 +96,7 @@ class Patient:
     field: Field
     exposed: Mask
     light: Map
+    noisy: bool = False
 
     @classmethod
     def sample(cls, domain: Domain, seed: int, number: int, height_px: int, *, bare: bool = False) -> Self:

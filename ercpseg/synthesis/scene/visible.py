@@ -37,12 +37,16 @@ HELD = 0.1
 
 @dataclass(frozen=True)
 class Sight:
-    """A canvas without devices, the beam that reaches it (y, x), quanta at its mean signal, and what no endoscope hides."""
+    """A canvas without devices, the beam that reaches it (y, x), quanta at its mean signal, and what no endoscope hides.
+
+    ``noisy``: the beam is a frame that shows its noise already, and only what is drawn adds to that.
+    """
 
     canvas: Canvas
     light: Map
     quanta_per_mm2: float
     bare: Mask
+    noisy: bool = False
 
     def likeness(self, iodine: Map, where: Mask, width_px: float, among: Mask | None = None) -> Map:
         """How far ``iodine`` (y, x; mm·mg/ml, part of the canvas) explains the picture, −1 to 1 (y, x).
@@ -66,7 +70,8 @@ class Sight:
         signal = np.maximum(behind * light, np.float32(1e-6))
         metered = float(np.average(signal, weights=weight))
         quanta = self.quanta_per_mm2 * float(np.prod(self.canvas.view.mm_per_px)) * cell * cell
-        noise = np.float32(metered / quanta) / signal
+        relative = 1 / signal - 1 / np.maximum(light, np.float32(1e-6)) if self.noisy else 1 / signal
+        noise = np.float32(metered / quanta) * np.maximum(relative, np.float32(0))
         sigma = REACH * width_px / cell
         total = np.maximum(gaussian_filter(weight, sigma), np.float32(1e-3))
 

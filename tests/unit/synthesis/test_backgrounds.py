@@ -75,6 +75,19 @@ def test_what_nothing_is_drawn_on_stays(frames, round_field, rng):
     assert half[inner].std() / half[inner].mean() > nothing[inner].std() / nothing[inner].mean()
 
 
+def test_the_noise_that_is_added_has_the_rooms_long_tail(round_field, rng):
+    """Pixels 6 apart: a tail over 6 px keeps them alike, and without one they are independent."""
+    flat = Background(np.full(SHAPE, 0.5, np.float32), np.ones(SHAPE, np.bool_), 8)
+    who = Patient.sample(round_field, 0, 0, 128, bare=True)
+    alike = {}
+    for tail in (0.0, 10.0):
+        chain = replace(who.chain, noise_blur_px=0.6, noise_tail=tail, noise_reach=10.0, quanta_per_mm2=2000.0)
+        grey = composite(flat, np.full(SHAPE, 0.5, np.float32), replace(who, chain=chain), rng).astype(float)
+        alike[tail] = np.corrcoef(grey[:, :-6].ravel(), grey[:, 6:].ravel())[0, 1]
+    assert abs(alike[0.0]) < 0.05
+    assert alike[10.0] > 0.2
+
+
 def test_more_patients_than_backgrounds_are_refused(frames, round_field, tmp_path):
     with pytest.raises(UsageError, match="1 to 3"):
         synthesise_domain(tmp_path / "out", frames=8, patients=4, options=Options(round_field, backgrounds=frames))

@@ -145,12 +145,12 @@ def test_a_finished_folder_is_left_as_it_is(tmp_path, options):
 
 
 def test_a_folder_of_a_version_whose_masks_were_others_is_refused(tmp_path, options, written):
-    """Before ``ercpseg.synthesis/3`` catheters and the ends of columns were drawn otherwise."""
+    """Before ``ercpseg.synthesis/4`` catheters, ends of columns and noise on users' frames were drawn otherwise."""
     old = tmp_path / "old"
     shutil.copytree(written.folder, old)
     began = (old / FINISHED).read_text()
-    assert "ercpseg.synthesis/3" in began
-    (old / FINISHED).write_text(began.replace("ercpseg.synthesis/3", "ercpseg.synthesis/2"))
+    assert "ercpseg.synthesis/4" in began
+    (old / FINISHED).write_text(began.replace("ercpseg.synthesis/4", "ercpseg.synthesis/3"))
     before = content(old)
     with pytest.raises(UsageError, match="by another version"):
         make(old, options)
