@@ -57,6 +57,9 @@ class DuctTruth(Part):
     diameter_mm: tuple[float, ...] = Field(description="for each point")
     arc_mm: tuple[float, ...] = Field(description="distance of each point from the papilla along the course")
     filled_mm: tuple[float, float] | None = Field(description="from and to, None without contrast")
+    gap_mm: tuple[float, float] | None = Field(
+        description="from and to, where its column is parted: at least half of what the middle of the gap lacks is gone"
+    )
     marked_mm: tuple[float, float] | None = Field(description="from and to, None where none of it can be seen")
     widest_mm: float
     bend_deg: float = Field(description="turn at the first angulation; 180 − this is the distal CBD angle (Kim 2007)")
@@ -80,7 +83,7 @@ class StoneTruth(Part):
 class Truth(Document):
     """Everything known of a frame."""
 
-    SCHEMA: ClassVar[str] = "ercpseg.truth/2"
+    SCHEMA: ClassVar[str] = "ercpseg.truth/3"
     domain: str
     domain_sha256: str
     seed: int

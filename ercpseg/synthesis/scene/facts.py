@@ -122,12 +122,22 @@ def _duct(drawn: Drawn, now: Moment) -> truth.DuctTruth:
         diameter_mm=tuple(round(2 * float(r), 3) for r in cbd.radius[::_EVERY]),
         arc_mm=tuple(round(float(s), 2) for s in arc_length(cbd.points)[::_EVERY]),
         filled_mm=filled,
+        gap_mm=_gap(now),
         marked_mm=_marked(drawn),
         widest_mm=round(2 * float(cbd.radius.max()), 3),
         bend_deg=round(tree.bend_deg, 2),
         bend_mm=round(tree.bend_mm, 2),
         stricture_mm=None if tree.stricture_mm is None else round(tree.stricture_mm, 2),
     )
+
+
+def _gap(now: Moment) -> tuple[float, float] | None:
+    """From and to, as far as there is a column."""
+    filling = now.filling
+    if not filling.present or filling.gap is None:
+        return None
+    middle, long, _ = filling.gap
+    return round(max(middle - long / 2, filling.first_mm), 2), round(min(middle + long / 2, filling.last_mm), 2)
 
 
 def _marked(drawn: Drawn) -> tuple[float, float] | None:

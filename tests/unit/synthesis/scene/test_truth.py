@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ercpseg.synthesis.scene.patient import Patient
 from ercpseg.synthesis.scene.render import draw_moment
 from ercpseg.synthesis.studio import SceneStudio
 from ercpseg.synthesis.truth import Truth
-from tests.unit.synthesis.conftest import changed
+from tests.unit.synthesis.conftest import HEIGHT, changed
 
 
 def at(mask, points):
@@ -116,6 +117,23 @@ def test_the_duct_has_its_diameters_where_it_is_filled(scenes):
     assert checked >= 15
     assert np.median(ratios) == pytest.approx(1.0, abs=0.06)
     assert np.percentile(np.abs(np.array(ratios) - 1), 90) < 0.15
+
+
+def test_a_parted_column_is_in_the_document(busy):
+    parted = changed(busy, duct={"gap": 1.0, "partial": 0.5})
+    gaps = 0
+    for number in range(6):
+        now = moment(Patient.sample(parted, 3, number, HEIGHT, bare=True), 0)
+        duct = facts(draw_moment(now), now).duct
+        middle, long, _ = now.filling.gap
+        first, last = duct.gap_mm
+        assert duct.filled_mm[0] <= first < last <= duct.filled_mm[1]
+        whole = duct.filled_mm[0] < first and last < duct.filled_mm[1]
+        assert last - first == pytest.approx(long, abs=0.02) if whole else last - first < long
+        assert first < middle < last
+        gaps += 1
+        assert facts(draw_moment(now), replace(now, filling=replace(now.filling, gap=None))).duct.gap_mm is None
+    assert gaps == 6
 
 
 def test_stones_have_their_sizes(scenes):
