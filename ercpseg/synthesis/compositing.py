@@ -107,10 +107,10 @@ def composite(background: Background, passed: Map, who: Patient, rng: np.random.
     gamma = np.float32(who.curve.gamma)
     signal = before_curve(background, who)
     quanta = np.float32(chain.quanta_per_mm2 * view.mm_per_px[0] * view.mm_per_px[1])
-    # Relative variance of n quanta is 1/n: the background shows 1/(n·s) already, what passes should show 1/(n·s·T).
-    extra = np.sqrt(np.maximum(1 / np.maximum(passed, np.float32(0.01)) - 1, 0) / (quanta * signal + 1))
+    # Of n·s quanta n·s·T pass, with a variance as large; the background's own noise, attenuated, brings n·s·T² of it.
+    extra = np.sqrt(quanta * signal * passed * np.maximum(1 - passed, 0))
     noise = chain.correlated(np.asarray(rng.standard_normal(signal.shape, np.float32) * extra))
-    grey = np.maximum(signal * passed * (1 + noise), 0) ** gamma
+    grey = np.maximum(signal * passed + noise / quanta, 0) ** gamma
     grey = np.where(background.field, np.clip(grey, 0, 1), background.grey)
     return np.asarray(np.rint(grey * 255), np.uint16)
 

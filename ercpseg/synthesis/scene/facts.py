@@ -132,12 +132,13 @@ def _duct(drawn: Drawn, now: Moment) -> truth.DuctTruth:
 
 
 def _gap(now: Moment) -> tuple[float, float] | None:
-    """From and to, as far as there is a column."""
+    """From and to, as far as the column reaches; None where it does not reach the gap, as at the beginning of a series."""
     filling = now.filling
     if not filling.present or filling.gap is None:
         return None
     middle, long, _ = filling.gap
-    return round(max(middle - long / 2, filling.first_mm), 2), round(min(middle + long / 2, filling.last_mm), 2)
+    first, last = max(middle - long / 2, filling.first_mm), min(middle + long / 2, filling.last_mm)
+    return (round(first, 2), round(last, 2)) if first < last else None
 
 
 def _marked(drawn: Drawn) -> tuple[float, float] | None:

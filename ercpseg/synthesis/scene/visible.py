@@ -39,7 +39,8 @@ HELD = 0.1
 class Sight:
     """A canvas without devices, the beam that reaches it (y, x), quanta at its mean signal, and what no endoscope hides.
 
-    ``noisy``: the beam is a frame that shows its noise already, and only what is drawn adds to that.
+    ``noisy``: the beam is a frame that shows its noise already, and only what is drawn adds to that. Its signal is on the
+    frame's own scale, so the quanta are those of signal 1.
     """
 
     canvas: Canvas
@@ -68,7 +69,7 @@ class Sight:
         behind = transmitted(all_)
         without = transmitted(Canvas(all_.view, all_.water, all_.bone, all_.iodine - own, all_.steel))
         signal = np.maximum(behind * light, np.float32(1e-6))
-        metered = float(np.average(signal, weights=weight))
+        metered = 1.0 if self.noisy else float(np.average(signal, weights=weight))
         quanta = self.quanta_per_mm2 * float(np.prod(self.canvas.view.mm_per_px)) * cell * cell
         relative = 1 / signal - 1 / np.maximum(light, np.float32(1e-6)) if self.noisy else 1 / signal
         noise = np.float32(metered / quanta) * np.maximum(relative, np.float32(0))

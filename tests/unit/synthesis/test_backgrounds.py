@@ -75,6 +75,21 @@ def test_what_nothing_is_drawn_on_stays(frames, round_field, rng):
     assert half[inner].std() / half[inner].mean() > nothing[inner].std() / nothing[inner].mean()
 
 
+@pytest.mark.parametrize(("grey", "passed"), [(0.8, 0.5), (0.5, 0.2)])
+def test_what_takes_quanta_adds_the_noise_of_those_that_pass(round_field, rng, grey, passed):
+    """Of q·s quanta q·s·T pass; their variance less the T² of the frame's own is q·s·T·(1 − T), in units of signal over q²."""
+    flat = Background(np.full(SHAPE, grey, np.float32), np.ones(SHAPE, np.bool_), 8)
+    who = Patient.sample(round_field, 0, 0, 128, bare=True)
+    per_px = 400.0
+    area = who.view.mm_per_px[0] * who.view.mm_per_px[1]
+    chain = replace(who.chain, noise_blur_px=0.0, scatter=0.0, quanta_per_mm2=per_px / area)
+    who = replace(who, chain=chain, curve=replace(who.curve, gamma=1.0))
+    made = composite(flat, np.full(SHAPE, passed, np.float32), who, rng) / 255
+    expected = np.sqrt(grey * passed * (1 - passed) / per_px)
+    assert made.mean() == pytest.approx(grey * passed, rel=0.01)
+    assert made.std() == pytest.approx(expected, rel=0.04)
+
+
 def test_the_noise_that_is_added_has_the_rooms_long_tail(round_field, rng):
     """Pixels 6 apart: a tail over 6 px keeps them alike, and without one they are independent."""
     flat = Background(np.full(SHAPE, 0.5, np.float32), np.ones(SHAPE, np.bool_), 8)

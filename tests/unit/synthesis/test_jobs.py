@@ -145,7 +145,7 @@ def test_a_finished_folder_is_left_as_it_is(tmp_path, options):
 
 
 def test_a_folder_of_a_version_whose_masks_were_others_is_refused(tmp_path, options, written):
-    """Before ``ercpseg.synthesis/4`` catheters, ends of columns and noise on users' frames were drawn otherwise."""
+    """Before ``ercpseg.synthesis/4`` noise on users' frames was drawn otherwise, before /3 catheters and ends of columns."""
     old = tmp_path / "old"
     shutil.copytree(written.folder, old)
     began = (old / FINISHED).read_text()

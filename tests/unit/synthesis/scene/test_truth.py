@@ -136,6 +136,19 @@ def test_a_parted_column_is_in_the_document(busy):
     assert gaps == 6
 
 
+def test_a_column_that_does_not_reach_its_gap_yet_has_none(busy):
+    parted = changed(busy, duct={"gap": 1.0, "partial": 0.5})
+    said = set()
+    for number in range(6):
+        for pulse in (0, 8, 30):
+            now = moment(Patient.sample(parted, 3, number, HEIGHT, bare=True), pulse, series=True)
+            duct = facts(draw_moment(now), now).duct
+            said.add(duct.gap_mm is not None)
+            if duct.gap_mm is not None:
+                assert duct.filled_mm[0] <= duct.gap_mm[0] < duct.gap_mm[1] <= duct.filled_mm[1]
+    assert said == {True, False}
+
+
 def test_stones_have_their_sizes(scenes):
     shares = []
     for now, drawn in scenes:

@@ -64,16 +64,17 @@ def test_noise_hides_as_its_variance_says(view):
     assert np.median(found[20:-20, 20:-20]) == pytest.approx(np.sqrt(0.5), abs=0.06)
 
 
-def test_the_noise_of_a_frame_that_is_the_light_counts_once(view):
+@pytest.mark.parametrize("grey", [1.0, 0.25])
+def test_the_noise_of_a_frame_that_is_the_light_counts_once(view, grey):
     """What a frame shows holds its noise; stripes that take 1 − T of the quanta add 1/T − 1 of its variance, no more."""
     canvas = Canvas.empty(view)
     own = 5 * stripes(view, 1, 8)
     canvas.iodine[...] = own
     contrast = float(5 * IODINE_PER_MM.mean())
     quanta = 1 / (contrast**2 / 4) / 0.25  # as above: a variance of its own as large as that of the stripes
-    frame = replace(sight(canvas, quanta), noisy=True)
-    # Half of the pixels add e^c − 1 of that variance, the others nothing.
-    expected = 1 / np.sqrt(1 + np.expm1(contrast) / 2)
+    frame = replace(sight(canvas, quanta), light=np.full(view.shape, grey, np.float32), noisy=True)
+    # Half of the pixels add e^c − 1 of that variance, the others nothing; a quarter of the light has a quarter of the quanta.
+    expected = 1 / np.sqrt(1 + np.expm1(contrast) / 2 / grey)
     found = frame.likeness(own, np.ones(view.shape, np.bool_), 10)
     assert np.median(found[20:-20, 20:-20]) == pytest.approx(expected, abs=0.02)
 
