@@ -17,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ercpseg.documents.run import ModelCard
-from ercpseg.storage.arrays import encode_arrays
+from ercpseg.storage.arrays import encode_arrays, load_arrays
+from ercpseg.storage.atomic import write_bytes
 from ercpseg.storage.models import load_model, write_model
+from ercpseg.storage.workspace import Workspace
+from ercpseg.training.run import run_folder
 from ercpseg.version import __version__
 from tests.benchmarks.machine import run, script
 
@@ -39,6 +42,8 @@ class Stage:
 
     ``parts`` of what was learnt to one of the weights before make their mean; 0: what was learnt alone. A stage ends near
     enough to where it begins that the mean of both is a network as good as either (Wortsman et al. 2022, model soups).
+    ``wide_epochs``: what was learnt is the mean of two trainings from the weights before, and the second lasts so long, with
+    windows of :data:`WIDE`, which show more of what a structure belongs to.
     """
 
     seed: int
@@ -46,8 +51,13 @@ class Stage:
     frames: int
     epochs: int
     parts: int = 0
+    wide_epochs: int = 0
 
 
+TUNED = ("cbd", "stone")
+"""What gets thresholds and steps of its own. An endoscope gains nothing; for wires synthetic frames ask for pieces that hang
+on the endoscope, and on a real frame that took the one wire that was found: it was seen only beyond the hilum."""
+WIDE = "patch.size_px=[384,384]"
 RECIPES = {"light": "zero-shot", "realtime": "zero-shot-realtime"}
 MIXED = "round-field,round-field,any-room"
 ROOMS = "round-field,any-room,round-field,any-room,saint-antoine,portrait-spot"
@@ -62,6 +72,7 @@ STAGES: dict[str, tuple[Stage, ...]] = {
         Stage(404, ROOMS, 2400, 640, parts=3),
         Stage(505, ROOMS, 3000, 997, parts=3),
         Stage(606, VARIED, 3600, 883),
+        Stage(707, VARIED, 4800, 1310, parts=2, wide_epochs=638),
     ),
     "realtime": (
         Stage(202, MIXED, 1250, 188),
@@ -74,20 +85,48 @@ STAGES: dict[str, tuple[Stage, ...]] = {
 
 def train(name: str, root: Path) -> Path:
     """Train ``name`` below ``root``; the folder of its model."""
-    ercpseg, before = script("ercpseg"), None
+    before = None
     for number, stage in enumerate(STAGES[name]):
-        data, workspace = root / f"{name}-{number}", ["--workspace", str(root / "workspace")]
+        data = root / f"{name}-{number}"
         count = ["--frames", str(stage.frames), "--patients", str(stage.frames), "--seed", str(stage.seed)]
-        run([ercpseg, "synth", str(data), "--domain", stage.domains, *count])
-        run([ercpseg, "plan-and-preprocess", str(data), "--recipe", RECIPES[name], "--device", "cpu", *workspace])
-        start = ["--init-from", str(before)] if before else []
-        run([ercpseg, "train", data.name, "0", "--epochs", str(stage.epochs), *start, *workspace])
-        learnt = root / "workspace" / "models" / data.name
+        run([script("ercpseg"), "synth", str(data), "--domain", stage.domains, *count])
+        learnt = train_once(name, data, root / "workspace", stage.epochs, before)
+        if stage.wide_epochs:
+            wide = train_once(name, data, root / "workspace-wide", stage.wide_epochs, before, "--set", WIDE)
+            learnt = write_mean([wide, learnt], root / f"{data.name}-both")
         if before and stage.parts:
             learnt = write_mean([before, *[learnt] * stage.parts], root / f"{data.name}-mean")
         before = learnt
     assert before is not None
-    return before
+    return tuned(before, data.name, root / "workspace")
+
+
+def train_once(name: str, data: Path, workspace: Path, epochs: int, before: Path | None, *pins: str) -> Path:
+    """Plan ``data`` with the recipe of ``name`` and train fold 0 from ``before``; a copy of the model.
+
+    The copy stays when the fold's weights give way to a mean (:func:`tuned`), so that a run that was stopped goes on.
+    """
+    ercpseg, at = script("ercpseg"), ["--workspace", str(workspace)]
+    run([ercpseg, "plan-and-preprocess", str(data), "--recipe", RECIPES[name], "--device", "cpu", *pins, *at])
+    start = ["--init-from", str(before)] if before else []
+    run([ercpseg, "train", data.name, "0", "--epochs", str(epochs), *start, *at])
+    learnt = workspace.with_name(f"{data.name}-{workspace.name}")
+    return learnt if learnt.exists() else write_mean([Workspace(workspace).model_folder(data.name)], learnt)
+
+
+def tuned(model: Path, dataset: str, workspace: Path) -> Path:
+    """Choose thresholds and steps for ``model`` on the frames that its last training held out; the folder with them.
+
+    The weights take the place of the fold's own, which they are unless they are a mean. See :data:`TUNED`.
+    """
+    space = Workspace(workspace)
+    fold = run_folder(space, dataset, "0") / "weights.safetensors"
+    learnt, about = load_arrays(fold)
+    (weights,) = load_model(model).weights.values()
+    assert set(weights) == set(learnt), "another network"
+    write_bytes(fold, encode_arrays({name: weights[name].astype(a.dtype) for name, a in learnt.items()}, about))
+    run([script("ercpseg"), "tune", dataset, "--structures", ",".join(TUNED), "--workspace", str(workspace)])
+    return space.model_folder(dataset)
 
 
 def write_mean(models: list[Path], folder: Path, card: dict[str, Any] | None = None, *, half: bool = False) -> Path:
@@ -138,10 +177,14 @@ def told(name: str) -> str:
     """What a card says of the training."""
     stages = "; ".join(
         f"{s.frames} synthetic frames of as many patients, seed {s.seed}, domains {s.domains}, {s.epochs} epochs of 50 batches"
+        + (f", mean with {s.wide_epochs} epochs of windows of 384 px" if s.wide_epochs else "")
         + (f", mean of one part of the weights before and {s.parts} of these" if s.parts else "")
         for s in STAGES[name]
     )
-    return f"synthetic frames only (ercpseg synth), in {len(STAGES[name])} stages, training seed 1: {stages}"
+    tuned_on = f"thresholds and steps of {' and '.join(TUNED)} tuned on frames that the last training held out"
+    return (
+        f"synthetic frames only (ercpseg synth), in {len(STAGES[name])} stages, training seed 1: {stages}; {tuned_on}"
+    )
 
 
 def main() -> None:

@@ -51,8 +51,9 @@ def zero_shot() -> str:
         "Trained on synthetic frames only. The figures are of six real frames of six patients (MIQR-CC), annotated by one "
         "non-clinical annotator: few, as the intervals show. None was trained on and no threshold set by them, but they "
         "are no test set: they were scored and looked at between trainings, scenes and recipe were changed beside them "
-        "and beside 68 real frames without annotation, and how much of each stage is in the mean of the weights was decided "
-        "on these figures and those of new synthetic patients."
+        "and beside 68 real frames without annotation. How much of each stage is in the mean of the weights, and for which "
+        "structures thresholds and steps were tuned on synthetic frames, was decided on these figures and those of new "
+        "synthetic patients."
     ]
     for name, folder in shipped_models().items():
         with tempfile.TemporaryDirectory() as scratch:
