@@ -1,7 +1,8 @@
 """Trains the weights that come with the package and puts them into ``models/``: ``python -m tests.weights light``.
 
 Everything is the product's own commands: synthetic frames, the recipe ``zero-shot``, training in stages that each begin with
-the weights before, new frames every time. Lengths are in epochs, so that two machines do the same; hours on two CPU cores.
+the weights before, new frames every time. Lengths are in epochs, so that two machines learn as long; what the planner decides
+by speed (the optimiser, the skeleton term) may differ. Hours on two CPU cores.
 """
 
 from __future__ import annotations
@@ -176,14 +177,19 @@ def _stored(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 def told(name: str) -> str:
     """What a card says of the training."""
     stages = "; ".join(
-        f"{s.frames} synthetic frames of as many patients, seed {s.seed}, domains {s.domains}, {s.epochs} epochs of 50 batches"
-        + (f", mean with {s.wide_epochs} epochs of windows of 384 px" if s.wide_epochs else "")
+        f"{s.frames:,} frames, seed {s.seed}, domains {s.domains}, {50 * s.epochs:,} steps of two windows"
+        + (
+            f", mean with {50 * s.wide_epochs:,} steps of windows of 384 px from the same weights"
+            if s.wide_epochs
+            else ""
+        )
         + (f", mean of one part of the weights before and {s.parts} of these" if s.parts else "")
         for s in STAGES[name]
     )
-    tuned_on = f"thresholds and steps of {' and '.join(TUNED)} tuned on frames that the last training held out"
     return (
-        f"synthetic frames only (ercpseg synth), in {len(STAGES[name])} stages, training seed 1: {stages}; {tuned_on}"
+        f"synthetic frames only (ercpseg synth), training seed 1, one frame per patient, four fifths learnt from: {stages}; "
+        f"thresholds and steps of {' and '.join(TUNED)} tuned on what the last training held out "
+        f"(recipe {RECIPES[name]}; python -m tests.weights {name} makes the like)"
     )
 
 

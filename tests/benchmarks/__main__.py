@@ -25,6 +25,7 @@ from tests.benchmarks import (
     realism,
     recipes,
     shipped,
+    synthesis,
     throughput,
     transfer_study,
     windows,
@@ -55,6 +56,7 @@ BENCHMARKS = {
     "transfer": shipped.transfer,
     "transfer-study": transfer_study.run_benchmark,
     "realism": realism.run_benchmark,
+    "synthesis": synthesis.run_benchmark,
 }
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

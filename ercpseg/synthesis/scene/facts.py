@@ -137,8 +137,9 @@ def _gap(now: Moment) -> tuple[float, float] | None:
     if not filling.present or filling.gap is None:
         return None
     middle, long, _ = filling.gap
-    first, last = max(middle - long / 2, filling.first_mm), min(middle + long / 2, filling.last_mm)
-    return (round(first, 2), round(last, 2)) if first < last else None
+    first = round(max(middle - long / 2, filling.first_mm), 2)
+    last = round(min(middle + long / 2, filling.last_mm), 2)
+    return (first, last) if first < last else None
 
 
 def _marked(drawn: Drawn) -> tuple[float, float] | None:

@@ -20,7 +20,7 @@ from ercpseg.storage.workspace import Workspace
 from ercpseg.structures import DEFAULT_STRUCTURES
 from ercpseg.synthesis.catalogue import find_domain
 from ercpseg.synthesis.studio import open_studio
-from tests.weights import STAGES, write_mean
+from tests.weights import STAGES, TUNED, told, write_mean
 
 MOST_MB = 4.0
 
@@ -81,12 +81,20 @@ def test_the_mean_of_models_weighs_what_is_named_more_often(tmp_path) -> None:
 
 
 def test_the_cards_name_the_stages_that_the_command_trains() -> None:
+    """What ships, and what the command would write into the card."""
     for name, stages in STAGES.items():
-        told = load_model(shipped_models()[name]).card.training_data
-        for stage in stages:
-            assert f"seed {stage.seed}" in told
-        assert f"{50 * stages[-1].epochs:,} steps" in told
-        assert told.endswith(f"python -m tests.weights {name} makes the like)")
+        model = load_model(shipped_models()[name])
+        for text in (model.card.training_data, told(name)):
+            for stage in stages:
+                assert f"seed {stage.seed}" in text
+            assert f"{50 * stages[-1].epochs:,} steps" in text
+            if stages[-1].wide_epochs:
+                assert f"{50 * stages[-1].wide_epochs:,}" in text
+            assert text.endswith(f"python -m tests.weights {name} makes the like)")
+        tuned = model.plan.decision("postprocess.steps")
+        assert all(f"{structure}: " in tuned.because for structure in TUNED)
+        untouched = DEFAULT_STRUCTURES[0], DEFAULT_STRUCTURES[1]
+        assert not any(f"{structure}: " in tuned.because for structure in untouched)
 
 
 def test_the_figures_on_real_frames_are_of_these_weights() -> None:

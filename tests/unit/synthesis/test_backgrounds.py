@@ -90,6 +90,19 @@ def test_what_takes_quanta_adds_the_noise_of_those_that_pass(round_field, rng, g
     assert made.std() == pytest.approx(expected, rel=0.04)
 
 
+def test_the_noise_behind_a_device_is_not_seen_beside_it(round_field, rng):
+    """What the detector smears is quanta, and few pass a device: its noise is large only for what is dark."""
+    flat = Background(np.full(SHAPE, 0.8, np.float32), np.ones(SHAPE, np.bool_), 8)
+    who = Patient.sample(round_field, 0, 0, 128, bare=True)
+    chain = replace(who.chain, blur_mm=0.0, noise_blur_px=2.0, noise_tail=0.0, scatter=0.0, quanta_per_mm2=200.0)
+    who = replace(who, chain=chain, curve=replace(who.curve, gamma=1.0))
+    passed = np.ones(SHAPE, np.float32)
+    passed[:, :64] = 0.1
+    made = composite(flat, passed, who, rng).astype(float)
+    assert made[:, 20:60].std() > 2 * made[:, 65].std()
+    assert made[:, 90:].std() == 0
+
+
 def test_the_noise_that_is_added_has_the_rooms_long_tail(round_field, rng):
     """Pixels 6 apart: a tail over 6 px keeps them alike, and without one they are independent."""
     flat = Background(np.full(SHAPE, 0.5, np.float32), np.ones(SHAPE, np.bool_), 8)

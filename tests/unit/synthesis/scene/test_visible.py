@@ -11,7 +11,7 @@ import pytest
 from ercpseg.synthesis import compositing, studio
 from ercpseg.synthesis.backgrounds import Background
 from ercpseg.synthesis.curves import arc_length
-from ercpseg.synthesis.physics.materials import IODINE_PER_MM, WATER_PER_MM
+from ercpseg.synthesis.physics.materials import IODINE_PER_MM, WATER_PER_MM, transmitted
 from ercpseg.synthesis.scene.canvas import Canvas
 from ercpseg.synthesis.scene.contrast import draw_contrast
 from ercpseg.synthesis.scene.facts import facts
@@ -68,9 +68,10 @@ def test_noise_hides_as_its_variance_says(view):
 def test_the_noise_of_a_frame_that_is_the_light_counts_once(view, grey):
     """What a frame shows holds its noise; stripes that take 1 − T of the quanta add 1/T − 1 of its variance, no more."""
     canvas = Canvas.empty(view)
-    own = 5 * stripes(view, 1, 8)
+    own = 300 * stripes(view, 1, 8)
     canvas.iodine[...] = own
-    contrast = float(5 * IODINE_PER_MM.mean())
+    contrast = -float(np.log(transmitted(canvas).min()))
+    assert contrast > 0.2
     quanta = 1 / (contrast**2 / 4) / 0.25  # as above: a variance of its own as large as that of the stripes
     frame = replace(sight(canvas, quanta), light=np.full(view.shape, grey, np.float32), noisy=True)
     # Half of the pixels add e^c − 1 of that variance, the others nothing; a quarter of the light has a quarter of the quanta.
