@@ -56,7 +56,7 @@ class Stage:
 
 
 TUNED = ("cbd", "stone")
-"""What gets thresholds and steps of its own. An endoscope gains nothing; for wires synthetic frames ask for pieces that hang
+"""What gets thresholds and steps of its own. The endoscope was not tried; for wires synthetic frames ask for pieces that hang
 on the endoscope, and on a real frame that took the one wire that was found: it was seen only beyond the hilum."""
 WIDE = "patch.size_px=[384,384]"
 RECIPES = {"light": "zero-shot", "realtime": "zero-shot-realtime"}

@@ -140,8 +140,9 @@ def few_shot() -> str:
     return (
         "## A handful of real frames, beginning from the shipped weights\n\n"
         f"Leave one out on {folds} annotated real frames of {folds} patients (MIQR-CC): the automatic plan, begun from "
-        f"`light`, {LENGTH} on the other {folds - 1}; {took / folds:.0f} s for each training with its start and validation, on "
-        "cores that other work shared. No weights of it were kept. Five frames of one hospital, and scenes that were changed "
+        f"`light` ({load_model(shipped_models()['light']).sha256[:12]}), {LENGTH} on the other {folds - 1}; "
+        f"{took / folds:.0f} s for each training with its start and validation, on cores that other work shared. No "
+        "weights of it were kept. Five frames of one hospital, and scenes that were changed "
         f"beside these frames: compare with the table of the shipped weights as they are.\n\n{score_table(scores)}"
     )
 
